@@ -1,0 +1,80 @@
+# The one front door. `make` lists what it can do; every target does its own set-up first.
+
+# The first Python that is new enough; `make PYTHON=python3.13 ...` insists on one.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+ifeq ($(origin PYTHON),undefined)
+PYTHON = $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$python" -c '$(NEW_ENOUGH)' 2>/dev/null && { echo "$$python"; break; }; done)
+else
+CHOSEN := --chosen
+endif
+BIN := .venv/bin
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-demo demo test check check-format check-lint check-types check-contracts check-docs \
+	format bench lock clean
+
+help: ## List what make can do
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: ## Make .venv for development (silent when it stands)
+	$(call SET_UP,dev)
+
+setup-demo: ## Make .venv with what the demo needs, no more
+	$(call SET_UP,demo)
+
+define SET_UP
+@python="$(PYTHON)"; \
+if [ -z "$$python" ]; then \
+	echo "setup: no Python >= 3.11 on PATH; install one, or call make PYTHON=/path/to/python3." >&2; exit 1; fi; \
+if ! "$$python" -c '$(NEW_ENOUGH)' 2>/dev/null; then \
+	echo "setup: PYTHON=$$python is missing or older than 3.11; name a newer one." >&2; exit 1; fi; \
+"$$python" tools/setup.py $(1) $(CHOSEN)
+endef
+
+demo: setup-demo ## Watch a coding agent repair a broken repository
+	@$(BIN)/python examples/demo.py
+
+# The processes that tests start write coverage files of their own, so that they are combined here.
+test: setup ## Run all tests on two cores, with branch coverage
+	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
+
+check: check-lint check-format check-types check-contracts check-docs ## Run all that needs no test run: lint, types, contracts, docs
+
+check-lint: setup ## Lint with ruff
+	@$(BIN)/ruff check --quiet .
+
+check-format: setup ## See whether ruff would format anything
+	@$(BIN)/ruff format --check --quiet . || { echo "check-format: run 'make format'" >&2; exit 1; }
+
+check-types: setup ## Check types with mypy, strict
+	@$(BIN)/mypy --no-error-summary $(wildcard src tests benchmarks examples tools)
+
+check-contracts: setup ## Check the floors with import-linter
+	@$(BIN)/lint-imports --no-logo
+
+# tests/docs runs the examples of the docs and compares generated pages with their sources.
+check-docs: setup ## Check that the docs say what the code does
+	@test -d tests/docs || { echo "check-docs: there is no tests/docs yet"; exit 0; }; \
+	$(BIN)/python -m pytest -q tests/docs
+
+format: setup ## Format and repair what ruff can
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+bench: setup ## Measure speed and size, write docs/benchmarks.md
+	@test -d benchmarks || { echo "bench: there is no benchmarks/ yet" >&2; exit 1; }
+	@$(BIN)/python -m benchmarks
+
+# Universal, and without any registry's or machine's name. `make lock UPGRADE=--upgrade` takes newer versions.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links $(UPGRADE) pyproject.toml
+lock: setup ## Write requirements/*.txt anew from pyproject.toml and requirements/*.in
+	@$(COMPILE) requirements/dev.in --extra all -o requirements/dev.txt
+	@$(COMPILE) requirements/demo.in --extra service -c requirements/dev.txt -o requirements/demo.txt
+
+clean: ## Remove .venv and everything that was made here
+	@rm -rf .venv .venv.lock .coverage .coverage.* htmlcov build dist
+	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
