@@ -19,7 +19,7 @@ Fact: TypeAlias = str | int | float | bool
 
 
 class TaskOutcome(StrEnum):
-    """How a task ended. (`interrupted`, a dead process, is for an observer to say.)"""
+    """How a task ended; `interrupted`, a dead process, is for an observer to say."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -104,7 +104,7 @@ class AgentSettings:
     """What the agent is told about its home and its helpers; secrets are read here and nowhere else."""
 
     home: Path
-    """Absolute path of the agent's own folder (`skills/`, `memory/`, `plans/`, `index/`, `work/`, `tasks/`)."""
+    """Absolute path of the agent's own folder: `skills/`, `memory/`, `plans/`, `index/`, `work/`, `tasks/`."""
     openai_api_key: str | None = field(default=None, repr=False)
     openai_base_url: str | None = None
     anthropic_api_key: str | None = field(default=None, repr=False)
@@ -191,6 +191,8 @@ class StepResult:
     error_type: str | None = None
     verification: Verification | None = None
     """Set by a verify step only."""
+    repair: Repair | None = None
+    """Set by a skill step only: what a verified task can learn from."""
 
 
 class RepairOutcome(StrEnum):
@@ -404,6 +406,8 @@ class WorkReport:
     steps: tuple[StepResult, ...] = ()
     findings: tuple[Finding, ...] = ()
     """What is still wrong, as far as the agent knows."""
+    discoveries: tuple[Finding, ...] = ()
+    """What the skills found out on their way, say the commit that `git bisect` named."""
     files_changed: tuple[str, ...] = ()
     patch: str = ""
     """A unified diff that `git apply` applies to the user's tree as it is; empty when nothing changed."""
