@@ -16,7 +16,7 @@ WORKERS ?= 2
 	format bench lock clean
 
 help: ## List what make can do
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv for development (silent when it stands)
 	$(call SET_UP,dev)
@@ -53,7 +53,7 @@ check-types: setup ## Check types with mypy, strict
 	@$(BIN)/mypy --no-error-summary $(wildcard src tests benchmarks examples tools)
 
 check-contracts: setup ## Check the floors with import-linter
-	@$(BIN)/lint-imports --no-logo
+	@report=$$($(BIN)/lint-imports --no-logo) || { echo "$$report" >&2; exit 1; }
 
 # tests/docs runs the examples of the docs and compares generated pages with their sources.
 check-docs: setup ## Check that the docs say what the code does

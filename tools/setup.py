@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,10 +48,11 @@ def _check_machine() -> None:
     if shutil.which("git") is None:
         msg = "git is missing, and the agent works on git repositories; install it (Debian: apt install git)."
         raise _SetupError(msg)
-    if importlib.util.find_spec("ensurepip") is None:
+    missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
+    if missing:
         msg = (
-            f"{sys.executable} cannot make virtual environments with pip (it has no ensurepip); "
-            "install that part of it (Debian: apt install python3-venv)."
+            f"{sys.executable} cannot make a virtual environment with pip: no {' and no '.join(missing)}; "
+            "install it (Debian: apt install python3-venv)."
         )
         raise _SetupError(msg)
 
@@ -60,7 +60,7 @@ def _check_machine() -> None:
 def _set_up(wanted: str, *, insist: bool) -> None:
     if not _is_made():
         _say(f"making .venv with Python {sys.version.split()[0]}")
-        venv.create(VENV, clear=True, symlinks=True, with_pip=True)
+        _make_venv()
         _stamp("place", str(ROOT))
     elif insist:
         _insist_on_version()
@@ -76,6 +76,13 @@ def _set_up(wanted: str, *, insist: bool) -> None:
 def _is_made() -> bool:
     """Whether `.venv` is whole: not half made, not moved (scripts name their place), its Python not gone."""
     return (VENV / "bin" / "python").exists() and _is_stamped("place", str(ROOT))
+
+
+def _make_venv() -> None:
+    made = subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], capture_output=True, text=True)
+    if made.returncode:
+        msg = f"{sys.executable} -m venv failed: {(made.stdout + made.stderr).strip()}"
+        raise _SetupError(msg)
 
 
 def _insist_on_version() -> None:
