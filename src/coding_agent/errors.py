@@ -62,6 +62,9 @@ class ModelError(AgentError, RuntimeError):
     """A model's provider refused or could not answer."""
 
     error_type = "model_error"
+    """The HTTP status where the provider gave one (set on the instance), else this."""
+    retry_count = 0
+    """How often the client tried again before it gave up."""
 
 
 class TaskStoppedError(AgentError):

@@ -242,8 +242,15 @@ class Model(Protocol):
     def mode(self) -> str:
         """`live` or `replay`."""
 
+    @property
+    def base_url(self) -> str | None:
+        """Where live calls go, without credentials; None for a replay."""
+
     def complete(self, messages: Sequence[Message], tools: Sequence[ToolDefinition] = ()) -> Reply:
         """Return the answer; retries happen inside. `usage` is None when the provider gave none."""
+
+    def close(self) -> None:
+        """Let go of connections; a replay with answers left over raises ReplayMismatchError."""
 
 
 class ModelGate(Protocol):
