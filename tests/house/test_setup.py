@@ -1,0 +1,121 @@
+"""The set-up of the virtual environment: what it refuses, and that it is silent when it stands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A copy of the house without a virtual environment."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    return tmp_path
+
+
+def call_make(house: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Call make as a person does, not as a part of the make that may be running this test."""
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "PYTHON"}
+    }
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=house,
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def make_python(folder: Path, name: str, script: str) -> Path:
+    """A program that answers as the Python in question would."""
+    python = folder / name
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    return python
+
+
+def refusal_of(made: subprocess.CompletedProcess[str]) -> str:
+    """The one line of ours, without what make itself says about the failed target."""
+    assert made.returncode != 0, made.stdout
+    ours = [line for line in made.stderr.splitlines() if not line.startswith("make")]
+    assert len(ours) == 1, made.stderr
+    return ours[0]
+
+
+def test_old_python_is_refused_in_one_line(house: Path) -> None:
+    """A PYTHON below 3.11 is refused by name, before anything is written."""
+    old = make_python(house, "old-python", "exit 1")
+    assert refusal_of(call_make(house, "setup", f"PYTHON={old}")) == (
+        f"setup: PYTHON={old} is missing or older than 3.11; name a newer one."
+    )
+    assert not (house / ".venv").exists()
+
+
+def test_no_new_python_on_path_is_refused_in_one_line(house: Path) -> None:
+    """Where no Python on PATH is new enough, the line says which version is wanted and how to name one."""
+    tools = house / "bin"
+    tools.mkdir()
+    for name in ("make", "sh"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    make_python(tools, "python3", "exit 1")
+    assert refusal_of(call_make(house, "setup", PATH=str(tools))) == (
+        "setup: no Python >= 3.11 on PATH; install one, or call make PYTHON=/path/to/python3."
+    )
+
+
+def test_missing_git_is_refused_by_name(house: Path) -> None:
+    """Without git on PATH the set-up stops and names the package."""
+    tools = house / "bin"
+    tools.mkdir()
+    for name in ("make", "sh"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    line = refusal_of(call_make(house, "setup", f"PYTHON={sys.executable}", PATH=str(tools)))
+    assert line.startswith("setup: git is missing")
+    assert "apt install git" in line
+
+
+def test_missing_ensurepip_is_refused_by_package(house: Path) -> None:
+    """A Python whose ensurepip is packed apart (Debian) is refused with the name of the package."""
+    (house / "sitecustomize.py").write_text(
+        "import importlib.util as util\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'ensurepip' else find(name, *rest)\n"
+    )
+    made = call_make(house, "setup", f"PYTHON={sys.executable}", PYTHONPATH=str(house))
+    assert "no ensurepip; install it (Debian: apt install python3-venv)" in refusal_of(made)
+    assert not (house / ".venv").exists()
+
+
+def test_failed_install_shows_the_end_of_pips_words(house: Path) -> None:
+    """When pip fails, its last words and the place of them all are shown, and the next call tries again."""
+    (house / "requirements" / "demo.txt").write_text(
+        "no-such-file-here @ file:///nonexistent/no_such_file.whl\n"
+    )
+    for _ in range(2):
+        made = call_make(house, "setup-demo", PIP_NO_INDEX="1")
+        assert made.returncode != 0
+        assert "setup: pip failed to install requirements/demo.txt" in made.stderr
+        assert ".venv/setup.log" in made.stderr
+
+
+def test_help_names_every_target(house: Path) -> None:
+    """`make` without a target lists every target that the Makefile declares as a command."""
+    declared = next(
+        block
+        for block in (house / "Makefile").read_text().replace("\\\n", " ").splitlines()
+        if ".PHONY" in block
+    )
+    listed = {line.split()[1] for line in call_make(house).stdout.splitlines()}
+    assert listed == set(declared.removeprefix(".PHONY:").split())
