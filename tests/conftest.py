@@ -1,0 +1,30 @@
+"""What every test stands on: a fresh machine, whatever the person's own settings are."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OWN_SETTINGS = ("OTEL_", "TASKSCOPE_", "AGENT_", "LOG_", "METRICS_", "OPENAI_", "ANTHROPIC_", "GIT_")
+
+# Timing decides no test, and a failure is the same one in every run.
+hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def fresh_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Hide the settings, keys, git configuration and home of the person; gives the new, empty home."""
+    for name in os.environ:
+        if name.startswith(OWN_SETTINGS):
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    return home
