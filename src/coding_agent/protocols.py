@@ -98,8 +98,12 @@ class TestRunner(Protocol):
     def is_available(self) -> bool:
         """Whether that interpreter can run the checks at all (pytest importable, or a test command given)."""
 
-    def run(self, *selection: str) -> TestReport:
-        """Run the suite, or only the node ids given."""
+    def run(self, *selection: str, files_changed: Sequence[str] = ()) -> TestReport:
+        """Run the suite, or only the node ids given.
+
+        Of `files_changed` the report names in `imported_elsewhere` those that the tests did not import from
+        the work tree but from another place.
+        """
 
 
 class Linter(Protocol):
