@@ -1,0 +1,169 @@
+"""Runs the target's own tests with the target's own Python, on the code of the work tree.
+
+Work tree and `src/` stand first on PYTHONPATH, the folder of our results plugin last. What a failure means
+is for a diagnosis to say.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coding_agent.errors import ToolMissingError
+from coding_agent.records import Command, CommandResult, TestFailure, TestReport
+
+from . import process
+from ._results import Results, imported_elsewhere, load_results
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from coding_agent.protocols import Limits
+
+_PLUGIN_FOLDER = Path(__file__).parent / "pytest_plugin"
+_PLUGIN = "coding_agent_results"
+_TAIL_CHARACTERS = 4000
+_PASSED, _SOME_FAILED, _USAGE, _NO_TESTS = 0, 1, 4, 5
+_RAISED = re.compile(
+    r"^E?\s*([A-Za-z_][\w.]*(?:Error|Exception|Exit|Warning|Interrupt)):? ?(.*)$", re.MULTILINE
+)
+
+
+class PytestTool:
+    """The tests of one work tree; `source` is the user's repository, whose code must not answer instead.
+
+    With a `test_command` that one is run and judged by its exit code alone.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        source: Path,
+        python: Path,
+        limits: Limits,
+        test_command: Sequence[str] = (),
+        timeout: float = 300.0,
+        output_limit_bytes: int = 1_000_000,
+    ) -> None:
+        self._root = root
+        self._source = source
+        self._python = python
+        self._limits = limits
+        self._test_command = tuple(test_command)
+        self._timeout = timeout
+        self._output_limit_bytes = output_limit_bytes
+        self._is_available: bool | None = True if test_command else None
+
+    @property
+    def python(self) -> Path:
+        """The interpreter that the target's checks run with."""
+        return self._python
+
+    @property
+    def is_available(self) -> bool:
+        """Whether that interpreter can run the checks at all (pytest importable, or a test command given)."""
+        if self._is_available is None:
+            try:
+                result = self._spawn((str(self._python), "-c", "import pytest"), {})
+            except ToolMissingError:
+                self._is_available = False
+            else:
+                self._is_available = result.is_ok
+        return self._is_available
+
+    def run(self, *selection: str, files_changed: Sequence[str] = ()) -> TestReport:
+        """Run the suite, or only the node ids given, and report what it said.
+
+        A suite that hangs is stopped at its limit; the test that was running is among the failures, with the
+        error `Timeout`. Raises ToolMissingError when the interpreter or the test command is not there.
+        """
+        with tempfile.TemporaryDirectory(prefix="tests-") as folder:
+            if self._test_command:
+                return self._run_command(Path(folder), selection, files_changed)
+            return self._run_pytest(Path(folder), selection, files_changed)
+
+    def _run_pytest(self, folder: Path, selection: Sequence[str], changed: Sequence[str]) -> TestReport:
+        file = folder / "results.jsonl"
+        environment = {"CODING_AGENT_RESULTS": str(file), "CODING_AGENT_ROOT": str(self._root)}
+        argv = (str(self._python), "-m", "pytest", "-q", "--color=no", "--maxfail=0", "-p", _PLUGIN)
+        result = self._spawn((*argv, "-p", "no:cacheprovider", *selection), environment)
+        if result.exit_code == _USAGE and "unrecognized arguments" in result.stdout + result.stderr:
+            # The target's addopts may hold --lf and the like, which only the cache's plugin knows.
+            file.unlink(missing_ok=True)
+            result = self._spawn((*argv, "-o", f"cache_dir={folder / 'cache'}", *selection), environment)
+        results = load_results(file)
+        return _report(result, results, imported_elsewhere(results, self._root, self._source, changed))
+
+    def _run_command(self, folder: Path, selection: Sequence[str], changed: Sequence[str]) -> TestReport:
+        file = folder / "results.jsonl"
+        result = self._spawn((*self._test_command, *selection), {})
+        return TestReport(
+            passed=0,
+            failed=0,
+            errors=0,
+            skipped=0,
+            failures=(),
+            exit_code=result.exit_code,
+            is_timed_out=result.is_timed_out,
+            has_counts=False,
+            imported_elsewhere=imported_elsewhere(load_results(file), self._root, self._source, changed),
+            output_tail=_tail(result),
+        )
+
+    def _spawn(self, argv: Sequence[str], environment: dict[str, str]) -> CommandResult:
+        command = Command(argv=tuple(argv), env={**environment, "PYTHONPATH": self._python_path()})
+        return process.run_process(
+            command,
+            root=self._root,
+            limits=self._limits,
+            timeout=self._timeout,
+            output_limit_bytes=self._output_limit_bytes,
+        )
+
+    def _python_path(self) -> str:
+        inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        folders = (str(self._root), str(self._root / "src"), *inherited, str(_PLUGIN_FOLDER))
+        return os.pathsep.join(filter(None, folders))
+
+
+def _report(result: CommandResult, results: Results, elsewhere: tuple[str, ...]) -> TestReport:
+    failures = list(results.failures)
+    if result.is_timed_out:
+        failures += results.hanging(result.duration)
+    elif not failures and result.exit_code not in {_PASSED, _NO_TESTS}:
+        failures.append(_broken_run(result))
+    return TestReport(
+        passed=results.passed,
+        failed=results.failed,
+        errors=results.errors,
+        skipped=results.skipped,
+        failures=tuple(failures),
+        exit_code=result.exit_code,
+        is_timed_out=result.is_timed_out,
+        imported_elsewhere=elsewhere,
+        output_tail=_tail(result),
+    )
+
+
+def _broken_run(result: CommandResult) -> TestFailure:
+    """Tell a run that ended without a failed test: a conftest.py that cannot be imported, a wrong option."""
+    output = f"{result.stdout}\n{result.stderr}"
+    raised = _RAISED.findall(output)
+    error, message = raised[-1] if raised else ("UsageError" if result.exit_code == _USAGE else "Crash", "")
+    conftest = re.search(r"while loading conftest '([^']+)'", output)
+    return TestFailure(
+        test=conftest.group(1) if conftest else "",
+        error=error.rpartition(".")[2],
+        message=message or output.strip()[-_TAIL_CHARACTERS:],
+        is_collection_error=True,
+    )
+
+
+def _tail(result: CommandResult) -> str:
+    return "\n".join(part for part in (result.stdout.strip(), result.stderr.strip()) if part)[
+        -_TAIL_CHARACTERS:
+    ]
