@@ -1,13 +1,12 @@
 """Reads and writes the files of the work tree, and nothing outside of it.
 
-Text comes with `\\n` as its only line end where the file has one style throughout, and goes back in the file's
-own style, encoding, byte order mark and mode. What git ignores is not listed.
+Text comes with LF as its only line end where the file has one style throughout, and goes back in the
+file's own style, encoding, byte order mark and mode. What git ignores is not listed.
 """
 
 from __future__ import annotations
 
 import codecs
-import io
 import os
 import re
 import stat
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from .git import GitTool
 
 _NEW_FILE_MODE = 0o666
-_VERSION_CONTROL = frozenset({".git", ".hg", ".svn", ".bzr", "CVS"})
+_GENERATED = frozenset({".git", ".hg", ".svn", ".bzr", "CVS", "__pycache__"})
 _PYTHON_SUFFIXES = frozenset({".py", ".pyi", ".pyw"})
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -66,7 +65,8 @@ class FilesTool:
             target.parent.mkdir(parents=True, exist_ok=True)
             _replace(target, data, _mode_for(target))
         except OSError as error:
-            raise ToolFailedError(f"cannot write {path!r}: {error.strerror}") from error
+            message = f"cannot write {path!r}: {error.strerror}"
+            raise ToolFailedError(message) from error
 
     def paths(self, pattern: str = "**/*") -> Sequence[str]:
         """Return the regular files that git does not ignore and that match the glob, sorted.
@@ -88,7 +88,8 @@ class FilesTool:
             OSError,
             RuntimeError,
         ) as error:  # a null byte, a name too long, a circle of links
-            raise OutsideWorkTreeError(f"no path inside the work tree: {path!r} ({error})") from error
+            message = f"no path inside the work tree: {path!r} ({error})"
+            raise OutsideWorkTreeError(message) from error
         is_inside = not Path(path).is_absolute() and target != root and target.is_relative_to(root)
         if not is_inside or ".." in Path(path).parts or _touches_history(target.relative_to(root)):
             message = f"path outside of the work tree: {path!r}"
@@ -123,7 +124,8 @@ class _Style:
         try:
             text = data.removeprefix(codecs.BOM_UTF8 if self.has_mark else b"").decode(self.encoding)
         except (UnicodeDecodeError, LookupError) as error:
-            raise ToolFailedError(f"cannot read {path!r} as text: {error}") from error
+            message = f"cannot read {path!r} as text: {error}"
+            raise ToolFailedError(message) from error
         return text if self.is_mixed else _LINE_END.sub("\n", text)
 
     def encode(self, path: str, text: str) -> bytes:
@@ -133,7 +135,8 @@ class _Style:
         try:
             data = text.removeprefix("\ufeff").encode(encoding)
         except (UnicodeEncodeError, LookupError) as error:
-            raise ToolFailedError(f"cannot write {path!r}: {error}") from error
+            message = f"cannot write {path!r}: {error}"
+            raise ToolFailedError(message) from error
         return (codecs.BOM_UTF8 if self.has_mark else b"") + data
 
 
@@ -160,10 +163,12 @@ def _find_cookie(path: str, data: bytes) -> str | None:
 def _read_bytes(target: Path, path: str) -> bytes:
     try:
         if not stat.S_ISREG(target.stat().st_mode):  # a pipe would block for ever
-            raise ToolFailedError(f"cannot read {path!r}: it is not a regular file")
+            message = f"cannot read {path!r}: it is not a regular file"
+            raise ToolFailedError(message)
         return target.read_bytes()
     except OSError as error:
-        raise ToolFailedError(f"cannot read {path!r}: {error.strerror}") from error
+        message = f"cannot read {path!r}: {error.strerror}"
+        raise ToolFailedError(message) from error
 
 
 def _mode_for(target: Path) -> int:
@@ -177,7 +182,7 @@ def _mode_for(target: Path) -> int:
 def _replace(target: Path, data: bytes, mode: int) -> None:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".coding-agent-")
     try:
-        with io.open(handle, "wb") as stream:
+        with open(handle, "wb") as stream:
             stream.write(data)
         Path(name).chmod(mode)
         Path(name).replace(target)
@@ -202,9 +207,7 @@ def _walk(root: Path) -> Iterator[str]:
 
 def is_generated(folder: Path) -> bool:
     """Whether a folder is version control, byte code or a virtual environment: no part of the sources."""
-    return (
-        folder.name in _VERSION_CONTROL or folder.name == "__pycache__" or (folder / "pyvenv.cfg").is_file()
-    )
+    return folder.name in _GENERATED or (folder / "pyvenv.cfg").is_file()
 
 
 def compile_glob(pattern: str) -> re.Pattern[str]:

@@ -186,14 +186,14 @@ class GitTool:
         )
 
     def _ceiling(self) -> str:
-        """Return where git stops looking upward: a copied folder must not find a repository above the home."""
+        """Return where git stops looking upward: a copied folder must not find a repository above it."""
         return "" if self._area is None else str(self._area.resolve())
 
 
 def _must(result: CommandResult) -> CommandResult:
     if not result.is_ok:
         command = " ".join(result.argv[len(_QUIET) + 1 :][:2])
-        raise ToolFailedError(
-            f"git {command} failed with exit code {result.exit_code}: {result.stderr.strip()}"
-        )
+        told = result.stderr.strip()
+        message = f"git {command} failed with exit code {result.exit_code}: {told}"
+        raise ToolFailedError(message)
     return result

@@ -26,8 +26,8 @@ _PLAIN_VERSION = re.compile(r"^\s*(?:python-|cpython-)?3\.(\d+)", re.MULTILINE)
 def find_python(task: Task, environment: Mapping[str, str] | None = None) -> Path:
     """Return the interpreter of the target: the task's own, its repository's environment, or ours.
 
-    In this order: `task.python`, `.venv` or `venv` in the user's repository (or in a folder above it, up to the
-    one that holds `.git`), `$VIRTUAL_ENV`, the interpreter that runs the agent. Links are not followed: what
+    In this order: `task.python`, `.venv` or `venv` in the user's repository (or in a folder above it, up to
+    the one that holds `.git`), `$VIRTUAL_ENV`, the interpreter that runs the agent. Links are not followed: what
     lies beside the link makes the environment.
     """
     if task.python is not None:
@@ -43,8 +43,8 @@ def find_python(task: Task, environment: Mapping[str, str] | None = None) -> Pat
 def find_target_minor(root: Path, python: Path) -> int:
     """Return N of the oldest Python 3.N that the target's code has to run on, within ruff's range.
 
-    From `requires-python`, `python_requires` of setup.cfg or setup.py, `.python-version`, and where the target
-    says nothing from the interpreter that it runs with.
+    From `requires-python`, `python_requires` of setup.cfg or setup.py, `.python-version`, and where the
+    target says nothing from the interpreter that it runs with.
     """
     declared = _declared_minor(root)
     minor = _interpreter_minor(python) if declared is None else declared

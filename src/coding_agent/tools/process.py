@@ -29,11 +29,20 @@ if TYPE_CHECKING:
 _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS)$", re.IGNORECASE)
 # Of `git rev-parse --local-env-vars`: set inside a hook, they would send our git to another repository.
 _FOREIGN = frozenset(
-    "GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR"
-    " GIT_PREFIX GIT_NAMESPACE GIT_CONFIG GIT_CONFIG_PARAMETERS GIT_CONFIG_COUNT GIT_GRAFT_FILE"
-    " GIT_IMPLICIT_WORK_TREE GIT_NO_REPLACE_OBJECTS GIT_REPLACE_REF_BASE GIT_SHALLOW_FILE"
-    # A test run of somebody else, of which the target's test run is no part.
-    " PYTEST_CURRENT_TEST PYTEST_VERSION PYTEST_XDIST_WORKER PYTEST_XDIST_WORKER_COUNT PYTEST_XDIST_TESTRUNUID".split()
+    {
+        *(
+            "GIT_DIR",
+            "GIT_WORK_TREE",
+            "GIT_INDEX_FILE",
+            "GIT_OBJECT_DIRECTORY",
+            "GIT_COMMON_DIR",
+            "GIT_PREFIX",
+        ),
+        *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_GRAFT_FILE", "GIT_SHALLOW_FILE"),
+        # A test run of somebody else, of which the target's test run is no part.
+        *("PYTEST_CURRENT_TEST", "PYTEST_VERSION", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"),
+        "PYTEST_XDIST_TESTRUNUID",
+    }
 )
 _CHUNK_BYTES = 65_536
 _GRACE_SECONDS = 2.0
@@ -71,8 +80,8 @@ def run_process(
 ) -> CommandResult:
     """Run a program in `root` and return what came of it, whatever its exit code.
 
-    The time limit is the least of `command.timeout` (else `timeout`) and what `limits` leave; at the limit the
-    whole process group gets SIGTERM, then SIGKILL. What the child leaves running in its group is killed too.
+    The time limit is the least of `command.timeout` (else `timeout`) and what `limits` leave; at the limit
+    the whole process group gets SIGTERM, then SIGKILL. What the child leaves running in its group is killed too.
     `env` is what the child inherits (the agent's own environment when None), less secrets; `command.env` is
     added as it is. `errors` is the codec error handler: `surrogateescape` keeps every byte. Raises
     ToolMissingError for a program that is not there, and what `limits.check()` raises, before and after.
@@ -127,7 +136,8 @@ def _spawn(command: Command, root: Path, environment: dict[str, str]) -> subproc
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     folder = root / command.cwd
     if not folder.is_dir():
-        raise ToolFailedError(f"cannot run {command.argv!r}: its folder {str(folder)!r} does not exist")
+        message = f"cannot run {command.argv!r}: its folder {str(folder)!r} does not exist"
+        raise ToolFailedError(message)
     try:
         return subprocess.Popen(
             command.argv,
@@ -142,7 +152,8 @@ def _spawn(command: Command, root: Path, environment: dict[str, str]) -> subproc
         message = f"cannot run {command.argv[0]!r}: {error.strerror}"
         raise ToolMissingError(message, hint=f"Install {command.argv[0]!r} or put it on PATH.") from error
     except (OSError, ValueError, IndexError) as error:  # too long, a null byte, no argument at all
-        raise ToolFailedError(f"cannot run {command.argv!r}: {error}") from error
+        message = f"cannot run {command.argv!r}: {error}"
+        raise ToolFailedError(message) from error
 
 
 @dataclass(slots=True)

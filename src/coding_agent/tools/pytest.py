@@ -27,9 +27,7 @@ _PLUGIN_FOLDER = Path(__file__).parent / "pytest_plugin"
 _PLUGIN = "coding_agent_results"
 _TAIL_CHARACTERS = 4000
 _PASSED, _SOME_FAILED, _USAGE, _NO_TESTS = 0, 1, 4, 5
-_RAISED = re.compile(
-    r"^E?\s*([A-Za-z_][\w.]*(?:Error|Exception|Exit|Warning|Interrupt)):? ?(.*)$", re.MULTILINE
-)
+_RAISED = re.compile(r"^E?\s*([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)):? ?(.*)$", re.MULTILINE)
 
 
 class PytestTool:

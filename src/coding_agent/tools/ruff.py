@@ -84,7 +84,8 @@ class RuffTool:
             Command(argv=argv), root=self._root, limits=self._limits, timeout=self._timeout
         )
         if result.exit_code is None or result.exit_code < 0 or result.exit_code >= _BROKEN:
-            raise ToolFailedError(f"ruff failed with exit code {result.exit_code}: {result.stderr.strip()}")
+            message = f"ruff failed with exit code {result.exit_code}: {result.stderr.strip()}"
+            raise ToolFailedError(message)
         return result
 
     def _target_version(self) -> tuple[str, ...]:

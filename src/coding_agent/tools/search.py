@@ -28,7 +28,8 @@ class SearchTool:
         try:
             matches = re.compile(pattern).search
         except re.error as error:
-            raise ToolFailedError(f"not a regular expression: {pattern!r} ({error})") from error
+            message = f"not a regular expression: {pattern!r} ({error})"
+            raise ToolFailedError(message) from error
         found: list[tuple[str, int, str]] = []
         for path in self._files.paths(glob):
             for number, line in self._lines(path):

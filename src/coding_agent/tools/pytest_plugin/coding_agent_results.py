@@ -4,15 +4,20 @@ It is loaded by `-p` from a folder that stands last on PYTHONPATH. It must work 
 pytest >= 6, imports the standard library only, and never disturbs the run: what it cannot write is missing.
 """
 
+# ruff: noqa: ARG001, D103, INP001, PTH118 - hooks are told by pytest; a folder for one module; os.path is faster
+
 from __future__ import annotations
 
 import json
 import os
 import sys
 import sysconfig
-from typing import Any, Dict, Iterator, Optional
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 _RESULTS = os.environ.get("CODING_AGENT_RESULTS", "")
 _ROOT = os.path.realpath(os.environ.get("CODING_AGENT_ROOT", "."))
@@ -34,7 +39,7 @@ def _write(**line: Any) -> None:
         pass
 
 
-def _inside(path: Any) -> Optional[str]:
+def _inside(path: Any) -> str | None:
     """Return a file's path relative to the work tree, None where it lies elsewhere or was installed."""
     real = os.path.realpath(str(path))
     if not real.startswith(_ROOT + os.sep) or "site-packages" in real:
@@ -50,7 +55,7 @@ def _local(nodeid: str) -> str:
     return (_inside(os.path.join(_rootdir, path)) or path) + separator + rest
 
 
-def _describe(error: Any) -> Dict[str, Any]:
+def _describe(error: Any) -> dict[str, Any]:
     cause = getattr(error, "__cause__", None)
     if type(error).__name__ == "CollectError" and cause is not None:
         error = cause  # pytest wraps what went wrong while it imported a test file
@@ -86,7 +91,7 @@ def pytest_collectstart(collector: Any) -> None:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: Any, call: Any) -> Iterator[None]:
+def pytest_runtest_makereport(item: Any, call: Any) -> Generator[None, Any, None]:
     outcome = yield
     if call.excinfo is not None:
         outcome.get_result().coding_agent_error = _describe(call.excinfo.value)
