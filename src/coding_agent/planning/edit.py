@@ -33,13 +33,13 @@ def replace_once(files: Files, path: str, old: str, new: str, *, text: str | Non
     before = files.read(path) if text is None else text
     count = before.count(old)
     if count != 1:
-        found = f"{count} times, expected exactly once"
-        raise EditRefusedError(f"the old text stands in {path!r} {found}: {old[:80]!r}")
+        msg = f"the old text stands in {path!r} {count} times, expected exactly once: {old[:80]!r}"
+        raise EditRefusedError(msg)
     return before.replace(old, new)
 
 
 def apply_edit(step: PlannedStep, bench: Workbench) -> StepResult:
-    """Carry out a step of kind `edit` (arguments path, old, new); errors of the files are raised as they are."""
+    """Carry out a step of kind `edit` (arguments path, old, new); AgentError when it does not fit."""
     path, old, new = (str(step.arguments.get(name, "")) for name in ("path", "old", "new"))
     bench.files.write(path, replace_once(bench.files, path, old, new))
     summary = step.title or f"edited {path}"
