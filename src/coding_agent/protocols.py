@@ -43,6 +43,23 @@ class Limits(Protocol):
         """Raise TimeExceededError or TaskStoppedError when the task has to end."""
 
 
+class RunProcess(Protocol):
+    """Spawns a program; `coding_agent.tools.process.run_process` is the only one who does."""
+
+    def __call__(
+        self,
+        command: Command,
+        *,
+        root: Path,
+        limits: Limits | None = None,
+        env: Mapping[str, str] | None = None,
+        output_limit_bytes: int = 1_000_000,
+        timeout: float | None = None,
+        errors: str = "replace",
+    ) -> CommandResult:
+        """Run the command to its end, in `root` and within the limits."""
+
+
 class Shell(Protocol):
     """Runs programs in the work tree: argument lists, a limit, an output cap, whole group killed."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .files import FilesTool
 from .git import GitTool
 from .interpreter import find_python
-from .process import RunProcess, run_process
+from .process import run_process
 from .pytest import PytestTool
 from .ruff import RuffTool
 from .search import SearchTool
@@ -21,7 +21,6 @@ __all__ = [
     "GitTool",
     "PytestTool",
     "RuffTool",
-    "RunProcess",
     "SearchTool",
     "ShellTool",
     "build_workbench",

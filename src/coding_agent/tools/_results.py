@@ -79,7 +79,7 @@ def imported_elsewhere(results: Results, root: Path, source: Path, changed: Sequ
 
 
 def module_names(root: Path, path: str) -> set[str]:
-    """Return the names that a file may be imported by: from the root, from `src/`, from its package's place."""
+    """Return the names to import a file by: from the root, from `src/`, from its package's place."""
     parts = list(Path(path).with_suffix("").parts)
     start = len(parts) - 1
     while start > 0 and root.joinpath(*parts[:start], "__init__.py").exists():

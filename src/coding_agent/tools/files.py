@@ -182,8 +182,8 @@ def _mode_for(target: Path) -> int:
 def _replace(target: Path, data: bytes, mode: int) -> None:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".coding-agent-")
     try:
-        with open(handle, "wb") as stream:
-            stream.write(data)
+        os.close(handle)
+        Path(name).write_bytes(data)
         Path(name).chmod(mode)
         Path(name).replace(target)
     except BaseException:

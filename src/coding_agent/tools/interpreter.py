@@ -27,8 +27,8 @@ def find_python(task: Task, environment: Mapping[str, str] | None = None) -> Pat
     """Return the interpreter of the target: the task's own, its repository's environment, or ours.
 
     In this order: `task.python`, `.venv` or `venv` in the user's repository (or in a folder above it, up to
-    the one that holds `.git`), `$VIRTUAL_ENV`, the interpreter that runs the agent. Links are not followed: what
-    lies beside the link makes the environment.
+    the one that holds `.git`), `$VIRTUAL_ENV`, the interpreter that runs the agent. Links are not followed:
+    what lies beside the link makes the environment.
     """
     if task.python is not None:
         return Path(os.path.abspath(task.python))  # noqa: PTH100 - resolve() would leave the environment

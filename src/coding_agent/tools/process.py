@@ -16,7 +16,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING
 
 from coding_agent.errors import ToolFailedError, ToolMissingError
 from coding_agent.records import Command, CommandResult
@@ -51,23 +51,6 @@ _POLL_SECONDS = 0.05
 """Where the kernel cannot tell of a child's end by a file descriptor (macOS)."""
 
 
-class RunProcess(Protocol):
-    """What `run_process` looks like to those who are handed it."""
-
-    def __call__(
-        self,
-        command: Command,
-        *,
-        root: Path,
-        limits: Limits | None = None,
-        env: Mapping[str, str] | None = None,
-        output_limit_bytes: int = 1_000_000,
-        timeout: float | None = None,
-        errors: str = "replace",
-    ) -> CommandResult:
-        """Run the command to its end."""
-
-
 def run_process(
     command: Command,
     *,
@@ -81,7 +64,7 @@ def run_process(
     """Run a program in `root` and return what came of it, whatever its exit code.
 
     The time limit is the least of `command.timeout` (else `timeout`) and what `limits` leave; at the limit
-    the whole process group gets SIGTERM, then SIGKILL. What the child leaves running in its group is killed too.
+    the whole process group gets SIGTERM, then SIGKILL. What the child leaves running in its group is killed.
     `env` is what the child inherits (the agent's own environment when None), less secrets; `command.env` is
     added as it is. `errors` is the codec error handler: `surrogateescape` keeps every byte. Raises
     ToolMissingError for a program that is not there, and what `limits.check()` raises, before and after.

@@ -1,0 +1,75 @@
+"""Copies files into a work tree as they are: links as links, modes and times kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coding_agent.errors import ToolFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_GENERATED = frozenset({".git", ".hg", ".svn", ".bzr", "CVS", "__pycache__"})
+
+
+def copy_files(names: Iterable[str], source: Path, target: Path) -> list[str]:
+    """Copy these paths from one folder to another; return the files and links copied.
+
+    A folder among them (a submodule, a repository inside the repository) is copied with all that `walk`
+    gives. What does not exist, and what is neither file nor link, is left out.
+    """
+    expanded = chain.from_iterable(_expand(source, name) for name in names)
+    return [name for name in expanded if _copy(source / name, target / name)]
+
+
+def walk(top: Path, below: str = "", *, without: Path | None = None) -> Iterator[str]:
+    """Give the files and links of a folder, relative to `top`.
+
+    Version control, byte code and virtual environments are left out (the last ones name their own place, and
+    a copy would not run), and so is the folder `without`.
+    """
+    for folder, folders, files in os.walk(top / below):
+        here = Path(folder)
+        links = [name for name in folders if (here / name).is_symlink()]
+        folders[:] = [name for name in folders if name not in links and not _is_generated(here / name)]
+        if without is not None:
+            folders[:] = [name for name in folders if here / name != without]
+        # `.git` may also be a file, that of a submodule
+        for name in [*files, *links]:
+            if name not in _GENERATED:
+                yield (here / name).relative_to(top).as_posix()
+
+
+def is_file_or_link(path: Path) -> bool:
+    """Whether something stands there that a work tree holds: no folder, pipe or socket."""
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
+
+
+def _expand(source: Path, name: str) -> Iterable[str]:
+    path = source / name
+    return walk(source, name) if path.is_dir() and not path.is_symlink() else (name,)
+
+
+def _copy(source: Path, target: Path) -> bool:
+    if not is_file_or_link(source):
+        return False
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target, follow_symlinks=False)
+    except OSError as error:
+        message = f"cannot copy {str(source)!r} into the work tree: {error.strerror}"
+        raise ToolFailedError(message) from error
+    return True
+
+
+def _is_generated(folder: Path) -> bool:
+    return folder.name in _GENERATED or (folder / "pyvenv.cfg").is_file()

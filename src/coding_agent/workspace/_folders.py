@@ -1,0 +1,54 @@
+"""The folders below the agent's home in which work trees and their baselines lie."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_OWNER_ONLY = 0o700
+
+
+@contextmanager
+def reserved_folder(home: Path, task_id: str, *, should_keep: bool) -> Iterator[Path]:
+    """Make `$home/work/<task id>`, or with a number behind it where that exists; remove it unless kept."""
+    folder = _make_folder(home, task_id)
+    try:
+        yield folder
+    finally:
+        if not should_keep:
+            remove_tree(folder)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder, also where the target's tests made parts of it read-only."""
+    shutil.rmtree(folder, onerror=_retry_writable)
+
+
+def _make_folder(home: Path, name: str) -> Path:
+    work = home / "work"
+    work.mkdir(parents=True, exist_ok=True, mode=_OWNER_ONLY)
+    for number in count(1):
+        folder = work / (name if number == 1 else f"{name}.{number}")
+        try:
+            folder.mkdir(mode=_OWNER_ONLY)
+        except FileExistsError:  # kept from an earlier attempt, or at work right now
+            continue
+        return folder.resolve()
+    raise AssertionError  # count() never ends
+
+
+def _retry_writable(action: Callable[..., object], path: str, _: object) -> None:
+    parent = Path(path).parent
+    if not Path(path).exists() and not Path(path).is_symlink():
+        return
+    parent.chmod(parent.stat().st_mode | stat.S_IRWXU)
+    if not Path(path).is_symlink():
+        Path(path).chmod(stat.S_IRWXU)
+    action(path)
