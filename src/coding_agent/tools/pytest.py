@@ -6,6 +6,7 @@ is for a diagnosis to say.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
@@ -16,7 +17,7 @@ from coding_agent.errors import ToolMissingError
 from coding_agent.records import Command, CommandResult, TestFailure, TestReport
 
 from . import process
-from ._results import Results, imported_elsewhere, load_results
+from ._results import Results, imported_elsewhere, load_results, module_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,8 +98,8 @@ class PytestTool:
         return _report(result, results, imported_elsewhere(results, self._root, self._source, changed))
 
     def _run_command(self, folder: Path, selection: Sequence[str], changed: Sequence[str]) -> TestReport:
-        file = folder / "results.jsonl"
         result = self._spawn((*self._test_command, *selection), {})
+        origins = self._load_origins(folder / "origins.jsonl", changed)
         return TestReport(
             passed=0,
             failed=0,
@@ -108,9 +109,19 @@ class PytestTool:
             exit_code=result.exit_code,
             is_timed_out=result.is_timed_out,
             has_counts=False,
-            imported_elsewhere=imported_elsewhere(load_results(file), self._root, self._source, changed),
+            imported_elsewhere=imported_elsewhere(origins, self._root, self._source, changed),
             output_tail=_tail(result),
         )
+
+    def _load_origins(self, file: Path, changed: Sequence[str]) -> Results:
+        """Ask the target's Python where it would import the changed modules from, beside the test command."""
+        root = self._root.resolve()
+        names = {name for path in changed if path.endswith(".py") for name in module_names(root, path)}
+        if names:
+            argv = (str(self._python), str(_PLUGIN_FOLDER / "coding_agent_origins.py"), *sorted(names))
+            with contextlib.suppress(ToolMissingError):  # a target that needs no Python of ours
+                self._spawn(argv, {"CODING_AGENT_RESULTS": str(file)})
+        return load_results(file)
 
     def _spawn(self, argv: Sequence[str], environment: dict[str, str]) -> CommandResult:
         command = Command(argv=tuple(argv), env={**environment, "PYTHONPATH": self._python_path()})
