@@ -231,7 +231,7 @@ def _host(base_url: str | None) -> str | None:
 
 
 def _is_below(base_url: str | None, start: str) -> bool:
-    """Whether an address is the other one or lies below it; case of the host and a last slash do not count."""
+    """Whether an address is the other one or below it; the case of the host and a last slash do not count."""
     if base_url is None:
         return False
     mine, theirs = _normalize(base_url), _normalize(start)
@@ -257,13 +257,16 @@ def _load_file(path: Path) -> tuple[str, tuple[_Entry, ...]]:
         data = path.read_bytes()
         document = yaml.safe_load(data)
     except OSError as error:
-        raise _wrong(f"cannot read {str(path)!r}: {error.strerror}") from error
+        msg = f"cannot read {str(path)!r}: {error.strerror}"
+        raise _wrong(msg) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise _wrong(f"{str(path)!r} is no YAML: {reason}") from error
+        msg = f"{str(path)!r} is no YAML: {reason}"
+        raise _wrong(msg) from error
     items = document.get("prices") if isinstance(document, dict) else None
     if not isinstance(items, list) or set(document) - {"version", "prices"}:
-        raise _wrong(f"{str(path)!r} needs a list 'prices' and may have a 'version', no more")
+        msg = f"{str(path)!r} needs a list 'prices' and may have a 'version', no more"
+        raise _wrong(msg)
     violations: dict[str, str] = {}
     entries = [_read_entry(item, f"prices[{index}]", violations) for index, item in enumerate(items)]
     if violations:
