@@ -3,7 +3,7 @@
 For test commands that are not pytest, where no plugin looks on. Python >= 3.8, standard library only.
 """
 
-# ruff: noqa: INP001, PTH - a folder for scripts that run elsewhere; os.path as in the plugin beside it
+# ruff: noqa: INP001, PTH123 - a folder for scripts that run elsewhere; os.path as in the plugin beside it
 
 from __future__ import annotations
 
