@@ -1,0 +1,213 @@
+"""SDK spans and log records as serialized OTLP, cleaned on the way; byte-identical to upstream's encoder.
+
+Which bytes a field takes stands in `store/wire.py`. A resource and a scope are encoded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from taskscope.store import wire
+from taskscope.store.records import AttributeValue, LogRecord, Source, SpanRecord
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk._logs import ReadWriteLogRecord
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.trace import SpanContext
+
+    from .cleaning import Cleaner
+
+_FLAG_HAS_IS_REMOTE = 0x100
+_FLAG_IS_REMOTE = 0x200
+_KINDS = (1, 2, 3, 4, 5)
+"""OTLP's span kind by the API's: INTERNAL is 0 there and 1 here."""
+_KIND_FIELDS = tuple(b"\x30" + wire.varint(kind) for kind in range(6))
+_SOURCES_LIMIT = 1024
+
+
+class Encoder:
+    """Turns what the SDK hands over into records of the store."""
+
+    def __init__(self, cleaner: Cleaner) -> None:
+        self._cleaner = cleaner
+        # By identity: to hash a resource is to serialize it. The objects are kept, so that no id is used again.
+        self._sources: dict[tuple[int, int], tuple[Source, object, object]] = {}
+
+    def span(
+        self, span: ReadableSpan, attributes: Mapping[str, Any], *, is_end: bool, was_open: bool = False
+    ) -> SpanRecord:
+        """The record of a span's start or end; `attributes` is a copy that nobody changes any more."""
+        context = span.get_span_context()
+        assert context is not None
+        values = self._cleaner.attributes(attributes)
+        name = self._cleaner.text(span.name)
+        trace_id, span_id = context.trace_id.to_bytes(16), context.span_id.to_bytes(8)
+        parent_id = span.parent.span_id.to_bytes(8) if span.parent is not None else None
+        kind, start_ns = _KINDS[span.kind.value], span.start_time or 0
+        code, message = self._status(span) if is_end else (0, "")
+        parts = [
+            b"\x0a\x10", trace_id, b"\x12\x08", span_id,
+            wire.text(b"\x1a", context.trace_state.to_header()) if context.trace_state else b"",
+            b"\x22\x08" + parent_id if parent_id else b"",
+            wire.text(b"\x2a", name),
+            _KIND_FIELDS[kind],
+            wire.fixed64(b"\x39", start_ns),
+            wire.fixed64(b"\x41", span.end_time or 0) if is_end else b"",
+            wire.attributes(b"\x4a", values),
+            self._rest(span) if is_end or span._links else b"",
+            wire.status(code, message) if is_end else b"",
+            wire.fixed32(b"\x85\x01", _flags(span.parent)),
+        ]  # fmt: skip
+        return SpanRecord(
+            trace_id, span_id, parent_id, name, kind, start_ns, span.end_time if is_end else None, code, message,
+            values, b"".join(parts), self.source(span.resource, span.instrumentation_scope), was_open,
+        )  # fmt: skip
+
+    def _status(self, span: ReadableSpan) -> tuple[int, str]:
+        status = span.status
+        return status.status_code.value, self._cleaner.text(status.description) if status.description else ""
+
+    def _rest(self, span: ReadableSpan) -> bytes:
+        """Dropped attributes, events and links, in the order of their fields."""
+        return b"".join(
+            (
+                wire.counted(b"\x50", span.dropped_attributes),
+                *(self._event(event) for event in span.events),
+                wire.counted(b"\x60", span.dropped_events),
+                *(self._link(link) for link in span.links),
+                wire.counted(b"\x70", span.dropped_links),
+            )
+        )
+
+    def _event(self, event: Any) -> bytes:
+        return wire.sized(
+            b"\x5a",
+            wire.fixed64(b"\x09", event.timestamp)
+            + wire.text(b"\x12", self._cleaner.text(event.name))
+            + wire.attributes(b"\x1a", self._cleaner.attributes(event.attributes or {}))
+            + wire.counted(b"\x20", event.dropped_attributes),
+        )
+
+    def _link(self, link: Any) -> bytes:
+        return wire.sized(
+            b"\x6a",
+            wire.sized(b"\x0a", link.context.trace_id.to_bytes(16))
+            + wire.sized(b"\x12", link.context.span_id.to_bytes(8))
+            + wire.attributes(b"\x22", self._cleaner.attributes(link.attributes or {}))
+            + wire.counted(b"\x28", link.dropped_attributes)
+            + wire.fixed32(b"\x35", _flags(link.context)),
+        )
+
+    def log(self, record: ReadWriteLogRecord) -> LogRecord:
+        """The record of an OTel log record or event."""
+        log = record.log_record
+        severity = log.severity_number.value if log.severity_number is not None else 0
+        return self.line(
+            time_ns=log.timestamp or log.observed_timestamp or 0,
+            observed_ns=log.observed_timestamp or 0,
+            severity_number=severity,
+            severity_text=log.severity_text or "",
+            event_name=log.event_name,
+            body=log.body,
+            attributes=dict(log.attributes or {}),
+            trace_id=log.trace_id.to_bytes(16) if log.trace_id else None,
+            span_id=log.span_id.to_bytes(8) if log.span_id else None,
+            flags=int(log.trace_flags or 0),
+            dropped_attributes=record.dropped_attributes,
+            source=self.source(record.resource, record.instrumentation_scope),
+        )
+
+    def line(
+        self,
+        *,
+        time_ns: int,
+        severity_number: int,
+        severity_text: str,
+        attributes: Mapping[str, Any],
+        source: Source,
+        event_name: str | None = None,
+        body: Any = None,
+        trace_id: bytes | None = None,
+        span_id: bytes | None = None,
+        observed_ns: int = 0,
+        flags: int = 0,
+        dropped_attributes: int = 0,
+    ) -> LogRecord:
+        """The record of a log line given by its parts, cleaned."""
+        values = self._cleaner.attributes(attributes)
+        content: AttributeValue = (
+            self._cleaner.attributes({"body": body}).get("body") if body is not None else None
+        )
+        name = self._cleaner.text(event_name) if event_name else ""
+        encoded = b"".join(
+            (
+                wire.fixed64(b"\x09", time_ns),
+                wire.counted(b"\x10", severity_number),
+                wire.text(b"\x1a", severity_text),
+                wire.sized(b"\x2a", wire.any_value(content)),
+                wire.attributes(b"\x32", values),
+                wire.counted(b"\x38", dropped_attributes),
+                wire.fixed32(b"\x45", flags),
+                wire.sized(b"\x4a", trace_id) if trace_id else b"",
+                wire.sized(b"\x52", span_id) if span_id else b"",
+                wire.fixed64(b"\x59", observed_ns),
+                wire.text(b"\x62", name),
+            )
+        )
+        text = content if isinstance(content, str) else "" if content is None else repr(content)
+        return LogRecord(
+            time_ns,
+            severity_number,
+            severity_text,
+            name or None,
+            text,
+            values,
+            trace_id,
+            span_id,
+            source,
+            encoded,
+        )
+
+    def source(self, resource: Any, scope: Any) -> Source:
+        """The serialized resource and scope."""
+        key = (id(resource), id(scope))
+        known = self._sources.get(key)
+        if known is None:
+            if len(self._sources) >= _SOURCES_LIMIT:
+                self._sources.clear()
+            known = (
+                Source(self.resource(resource.attributes) if resource else b"", self._scope(scope)),
+                resource,
+                scope,
+            )
+            self._sources[key] = known
+        return known[0]
+
+    def plain_source(self, resource: Mapping[str, Any], scope_name: str) -> Source:
+        """The same for a sender that has no SDK objects: a resource's attributes and the name of a scope."""
+        key = (id(resource), hash(scope_name))
+        known = self._sources.get(key)
+        if known is None:
+            known = Source(self.resource(resource), wire.text(b"\x0a", scope_name)), resource, scope_name
+            self._sources[key] = known
+        return known[0]
+
+    def resource(self, attributes: Mapping[str, Any]) -> bytes:
+        """A serialized `Resource`."""
+        return wire.attributes(b"\x0a", self._cleaner.attributes(dict(attributes)))
+
+    def _scope(self, scope: Any) -> bytes:
+        if scope is None:
+            return b""
+        return (
+            wire.text(b"\x0a", self._cleaner.text(scope.name or ""))
+            + wire.text(b"\x12", self._cleaner.text(scope.version or ""))
+            + wire.attributes(b"\x1a", self._cleaner.attributes(dict(scope.attributes or {})))
+        )
+
+
+def _flags(context: SpanContext | None) -> int:
+    if context is not None and context.is_remote:
+        return _FLAG_HAS_IS_REMOTE | _FLAG_IS_REMOTE
+    return _FLAG_HAS_IS_REMOTE

@@ -1,0 +1,108 @@
+"""Where the SDK hands over spans and log records: encoded on the application's thread, given to the writer.
+
+Nothing in here raises into the application: what cannot be recorded is counted as dropped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk.trace import SpanProcessor
+
+from taskscope.store.roles import RECORDED_AT_START, find_role
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk._logs import ReadWriteLogRecord
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+
+    from .encoding import Encoder
+    from .writer import Writer
+
+_MILLISECONDS = 1000
+_SHUTDOWN_S = 2.0
+
+
+class RecordingSpanProcessor(SpanProcessor):
+    """Records the start of spans that must survive a kill, and the end of every sampled span."""
+
+    def __init__(self, encoder: Encoder, writer: Writer) -> None:
+        self.is_active = True
+        """Providers cannot let a processor go; one that is not active does nothing."""
+        self._encoder = encoder
+        self._writer = writer
+        self._open: set[int] = set()
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Record the start of a task, agent, plan, step, tool, command or model call."""
+        try:
+            if not self.is_active or not span.context.trace_flags.sampled:
+                return
+            attributes = _copy_attributes(span)
+            if find_role(attributes, span.kind.value + 1) in RECORDED_AT_START:
+                record = self._encoder.span(span, attributes, is_end=False)
+                self._open.add(span.context.span_id)
+                self._writer.submit(record, is_urgent=True)
+        except Exception as error:
+            self._writer.count_error("processor", type(error).__qualname__)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Record an ended span."""
+        context = span.context
+        try:
+            if not self.is_active or context is None or not context.trace_flags.sampled:
+                return
+            was_open = context.span_id in self._open
+            if was_open:
+                self._open.discard(context.span_id)
+            record = self._encoder.span(span, _copy_attributes(span), is_end=True, was_open=was_open)
+            self._writer.submit(record)
+        except Exception as error:
+            self._writer.count_error("processor", type(error).__qualname__)
+            self._writer.count_drop("traces", "encode_error")
+
+    def shutdown(self) -> None:
+        """Flush for at most two seconds; the recording itself ends with `Recording.shutdown`."""
+        if self.is_active:
+            self._writer.flush(_SHUTDOWN_S)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Whether all ended spans are stored."""
+        return not self.is_active or self._writer.flush(timeout_millis / _MILLISECONDS)
+
+
+class RecordingLogProcessor(LogRecordProcessor):
+    """Records every log record and event of the OTel logs API."""
+
+    def __init__(self, encoder: Encoder, writer: Writer) -> None:
+        self.is_active = True
+        """Providers cannot let a processor go; one that is not active does nothing."""
+        self._encoder = encoder
+        self._writer = writer
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Record it."""
+        if not self.is_active:
+            return
+        try:
+            self._writer.submit(self._encoder.log(log_record))
+        except Exception as error:
+            self._writer.count_error("processor", type(error).__qualname__)
+            self._writer.count_drop("logs", "encode_error")
+
+    def shutdown(self) -> None:
+        """Flush for at most two seconds."""
+        if self.is_active:
+            self._writer.flush(_SHUTDOWN_S)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Whether all records are stored."""
+        return not self.is_active or self._writer.flush(timeout_millis / _MILLISECONDS)
+
+
+def _copy_attributes(span: ReadableSpan) -> dict[str, Any]:
+    """A copy in one atomic step: another thread may still set attributes, and to iterate would fail then."""
+    attributes = span._attributes
+    copy = getattr(attributes, "copy", None)
+    return copy() if copy is not None else dict(attributes or {})

@@ -1,0 +1,166 @@
+"""Puts the recorder into the program: into a provider that is there, else into one of its own.
+
+The SDK is imported here, when `install` is called, and not before. `OTEL_*` variables of the SDK and its stock
+exporters count as always.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from taskscope.store.session import StoreSession
+
+from .cleaning import Cleaner
+from .encoding import Encoder
+from .recording import Recording
+from .writer import Writer
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk._logs import LoggerProvider
+    from opentelemetry.sdk.metrics.export import MetricReader
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from taskscope.config import Settings
+    from taskscope.redaction import Redactor
+
+EXIT_TIMEOUT_S = 2.0
+"""How long the end of the program waits for the writer and the exporters."""
+
+_installed: list[Recording] = []
+_lock = threading.Lock()
+
+
+def install(
+    settings: Settings,
+    redactor: Redactor,
+    *,
+    metric_readers: Sequence[MetricReader] = (),
+    drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None = None,
+) -> Recording:
+    """The recording of this process for the store of these settings; the one that runs already, if it does.
+
+    Opens no file and starts no thread before the first record. `metric_readers` serve the host's own SDK
+    instruments; `drain_errors` is asked at each write for errors that guards elsewhere counted. With
+    TASKSCOPE_DISABLED or OTEL_SDK_DISABLED nothing is set up at all.
+    """
+    if settings.disabled:
+        return Recording(settings.store_path)
+    with _lock:
+        for recording in _installed:
+            if recording.store_path == settings.store_path and not recording.is_closed:
+                return recording
+        recording = _build(settings, redactor, metric_readers, drain_errors)
+        _installed[:] = [one for one in _installed if not one.is_closed] + [recording]
+    return recording
+
+
+def _build(
+    settings: Settings,
+    redactor: Redactor,
+    metric_readers: Sequence[MetricReader],
+    drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None,
+) -> Recording:
+    from .processor import RecordingLogProcessor, RecordingSpanProcessor
+
+    path = settings.store_path
+    cleaner = Cleaner(redactor)
+    encoder = Encoder(cleaner)
+    writer = Writer(lambda: StoreSession(path), drain_errors=drain_errors)
+    resource = _make_resource(settings)
+    recording = Recording(path, writer, encoder, resource.attributes)
+    span_processor = RecordingSpanProcessor(encoder, writer)
+    log_processor = RecordingLogProcessor(encoder, writer)
+    tracer_provider, logger_provider = _find_tracer_provider(resource), _find_logger_provider(resource)
+    # Ours first: what the application waits for must not wait for a foreign exporter's lock.
+    tracer_provider.add_span_processor(span_processor)
+    logger_provider.add_log_record_processor(log_processor)
+    recording.on_shutdown(lambda: setattr(span_processor, "is_active", False))
+    recording.on_shutdown(lambda: setattr(log_processor, "is_active", False))
+    _add_exporters(settings, recording, cleaner, tracer_provider, logger_provider)
+    _set_meter_provider(settings, recording, resource, metric_readers)
+    atexit.register(recording.shutdown, EXIT_TIMEOUT_S)
+    return recording
+
+
+def _make_resource(settings: Settings) -> Resource:
+    from opentelemetry.sdk.resources import Resource
+
+    version = metadata.version("taskscope")
+    attributes = {
+        "service.name": settings.service_name,
+        "telemetry.distro.name": "taskscope",
+        "telemetry.distro.version": version,
+    }
+    if settings.service_name == "taskscope":
+        attributes["service.version"] = version
+    return Resource.create(attributes)
+
+
+def _find_tracer_provider(resource: Resource) -> TracerProvider:
+    """The program's provider; where there is none, ours becomes it. Our own exit is bounded, so it has no hook."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        trace.set_tracer_provider(provider)
+    return provider
+
+
+def _find_logger_provider(resource: Resource) -> LoggerProvider:
+    from opentelemetry import _logs
+    from opentelemetry.sdk._logs import LoggerProvider
+
+    provider = _logs.get_logger_provider()
+    if not isinstance(provider, LoggerProvider):
+        provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+        _logs.set_logger_provider(provider)
+    return provider
+
+
+def _add_exporters(
+    settings: Settings,
+    recording: Recording,
+    cleaner: Cleaner,
+    tracer_provider: TracerProvider,
+    logger_provider: LoggerProvider,
+) -> None:
+    """The stock OTLP exporters, where an endpoint is set; they too get cleaned records only."""
+    if settings.otlp_endpoint or settings.otlp_traces_endpoint:
+        from .exporting import make_span_processor
+
+        span_processor = make_span_processor(cleaner)
+        tracer_provider.add_span_processor(span_processor)
+        recording.on_shutdown(span_processor.shutdown)
+    if settings.otlp_endpoint or settings.otlp_logs_endpoint:
+        from .exporting import make_log_processor
+
+        log_processor = make_log_processor(cleaner)
+        logger_provider.add_log_record_processor(log_processor)
+        recording.on_shutdown(log_processor.shutdown)
+
+
+def _set_meter_provider(
+    settings: Settings, recording: Recording, resource: Resource, readers: Sequence[MetricReader]
+) -> None:
+    """A provider for the host's own instruments, where somebody reads them; the contract's come from the record."""
+    has_endpoint = settings.otlp_endpoint or settings.otlp_metrics_endpoint
+    if not readers and not has_endpoint:
+        return
+    from opentelemetry import metrics
+    from opentelemetry.sdk.metrics import MeterProvider
+
+    if isinstance(metrics.get_meter_provider(), MeterProvider):
+        return
+    from .exporting import make_metric_reader, make_views
+
+    all_readers: list[Any] = [*readers, *([make_metric_reader()] if has_endpoint else ())]
+    provider = MeterProvider(all_readers, resource=resource, shutdown_on_exit=False, views=make_views())
+    metrics.set_meter_provider(provider)
+    recording.on_shutdown(provider.shutdown)

@@ -1,0 +1,141 @@
+"""What a reader of metrics gets: all processes of the host, the dead and the living, from 0 on.
+
+The tables hold what writers summed. Added here, at read time: open spans of dead processes that no writer has
+closed yet, counted by the same rules; gauges of what is open now in living processes; and zeros for series whose
+label values are known beforehand.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, TYPE_CHECKING
+
+from taskscope.semconv import attributes as attr
+from taskscope.semconv import metrics, spans
+from taskscope.semconv.metrics import METRICS, Metric
+
+from .database import find_locks_path
+from .interruption import find_dead, interrupt, read_open
+from .processes import is_alive, read_processes
+from .roles import Role
+from .tally import Histogram, LabelLimit, Series, Tally, count_calls, merge, read_tables
+from .wire import SpanBody
+
+if TYPE_CHECKING:
+    from .rules import Number
+
+_DAY_NS = 86_400 * 10**9
+
+
+class MetricPoint(NamedTuple):
+    """One series of one metric, as it is now."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    """Key and value of every declared label; "" where the span had none."""
+    value: Number | Histogram
+
+
+def read_aggregates(connection: sqlite3.Connection) -> Iterator[MetricPoint]:
+    """All series, in the order of the contract; one read transaction, so they belong together."""
+    connection.execute("BEGIN")
+    try:
+        numbers, histograms = read_tables(connection)
+        _add_interrupted(connection, numbers, histograms)
+        numbers |= _read_gauges(connection)
+    finally:
+        connection.execute("COMMIT")
+    for metric in METRICS:
+        yield from _points(metric, numbers, histograms)
+
+
+def _add_interrupted(
+    connection: sqlite3.Connection, numbers: dict[Series, Number], histograms: dict[Series, Histogram]
+) -> None:
+    """Add what the next writer will add when it closes the open spans of dead processes."""
+    tally = Tally(LabelLimit(connection, read_only=True))
+    for process, end_ns in find_dead(connection, find_locks_path(connection)):
+        left = read_open(connection, process.id)
+        for span in left:
+            record = interrupt(span, end_ns)
+            tally.add_span(record, span.role)
+            if span.role is Role.AGENT:
+                tally.add_calls(record, *count_calls(connection, record))
+        tally.add_closed_records(len(left))
+    for series, value in tally.counters.items():
+        numbers[series] = numbers.get(series, 0) + value
+    for series, histogram in tally.histograms.items():
+        old = histograms.get(series)
+        same = old is not None and len(old.bucket_counts) == len(histogram.bucket_counts)
+        histograms[series] = merge(old, histogram) if old is not None and same else histogram
+
+
+def _read_gauges(connection: sqlite3.Connection) -> dict[Series, Number]:
+    active: Counter[Series] = Counter()
+    folder = find_locks_path(connection)
+    living = [process.id for process in read_processes(connection) if is_alive(process, folder)]
+    for process_id in living:
+        for span in read_open(connection, process_id):
+            if span.role is Role.TASK:
+                active[_active(metrics.TASK_ACTIVE, attr.TASK_KIND, span.body)] += 1
+            elif span.role is Role.AGENT:
+                active[_active(metrics.AGENT_ACTIVE, attr.GEN_AI_AGENT_NAME, span.body)] += 1
+    gauges: dict[Series, Number] = dict(active)
+    midnight_ns = time.time_ns() // _DAY_NS * _DAY_NS
+    cost = connection.execute(
+        "SELECT total(micro_usd) FROM charge WHERE time >= ?", (midnight_ns,)
+    ).fetchone()[0]
+    gauges[metrics.BUDGET_USAGE.name, ()] = int(cost)
+    gauges[metrics.RECORDER_FILE_SIZE.name, ()] = _file_size(connection)
+    return gauges
+
+
+def _active(metric: Metric, label: str, body: bytes) -> Series:
+    return metric.name, (str(SpanBody(body).attributes.get(label, "")),)
+
+
+def _file_size(connection: sqlite3.Connection) -> int:
+    path = connection.execute("PRAGMA database_list").fetchone()[2]
+    files = (Path(path), Path(f"{path}-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+def _points(
+    metric: Metric, numbers: dict[Series, Number], histograms: dict[Series, Histogram]
+) -> Iterator[MetricPoint]:
+    is_histogram = metric.instrument == "histogram"
+    table: dict[Series, Number] | dict[Series, Histogram] = histograms if is_histogram else numbers
+    values: dict[tuple[str, ...], Number | Histogram] = {
+        labels: value
+        for (name, labels), value in table.items()
+        if name == metric.name and len(labels) == len(metric.labels)
+    }
+    for labels in _known_series(metric):
+        values.setdefault(labels, Histogram(0, 0.0, (0,) * (len(metric.buckets) + 1)) if is_histogram else 0)
+    for labels, value in sorted(values.items()):
+        yield MetricPoint(metric.name, tuple(zip(metric.labels, labels, strict=True)), value)
+
+
+_STARTS_FROM_ZERO = {"counter", "histogram"}
+
+
+def _known_series(metric: Metric) -> Iterator[tuple[str, ...]]:
+    """Label values that are known before any record; an error may also be none."""
+    if metric.instrument not in _STARTS_FROM_ZERO:
+        return iter(())
+    choices = []
+    for label in metric.labels:
+        if label == attr.ERROR_TYPE:
+            choices.append(("",))
+        elif label == attr.DESTINATION:
+            choices.append(("store",))
+        elif label in spans.CLOSED_SETS:
+            choices.append(spans.CLOSED_SETS[label])
+        else:
+            return iter(())
+    return itertools.product(*choices)

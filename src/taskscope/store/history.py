@@ -1,0 +1,338 @@
+"""The read face of the store: tasks from the ledger, one trace as a tree, log lines, cost.
+
+Every answer is true at the moment it is given: an open span whose process is gone reads as interrupted, whether
+or not a writer has closed it yet. No SDK and no protobuf is imported on this path.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from taskscope.errors import NotFoundError
+from taskscope.semconv import attributes as attr
+from taskscope.semconv import spans
+
+from .database import find_locks_path, open_database
+from .interruption import OpenSpan, find_dead, interrupt
+from .roles import Role
+from .wire import SpanBody, read_attributes, read_log
+
+_KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
+_STATUSES = ("UNSET", "OK", "ERROR")
+_CANDIDATES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSummary:
+    """One row of the ledger, with the truth about its process."""
+
+    task_id: str
+    trace_id: str
+    """32 hex digits."""
+    kind: str
+    text: str | None
+    repository: str | None
+    outcome: str | None
+    """None while the task runs."""
+    verification: str | None
+    started_ns: int
+    ended_ns: int | None
+    error_type: str | None
+    cost_micro_usd: int | None
+    """None when no call had a known price."""
+    unpriced_calls: int
+    llm_calls: int
+    """Replayed ones included."""
+    replayed_calls: int
+    input_tokens: int | None
+    output_tokens: int | None
+    patch_path: str | None
+    findings: tuple[dict[str, Any], ...]
+    error: dict[str, Any] | None
+    summary: str | None
+    model: str | None
+    source: str | None
+    attempt: int
+    process_id: int | None
+    """Number in the table `process`, not a pid."""
+
+
+@dataclass(slots=True)
+class SpanNode:
+    """One span of a tree; children by start."""
+
+    span_id: str
+    parent_id: str | None
+    name: str
+    kind: str
+    status: str
+    """UNSET, OK or ERROR."""
+    status_message: str
+    attributes: dict[str, Any]
+    start_ns: int
+    end_ns: int | None
+    """None while it runs."""
+    is_interrupted: bool
+    trace_id: str
+    events: list[dict[str, Any]] = field(default_factory=list)
+    links: list[dict[str, Any]] = field(default_factory=list)
+    children: list[SpanNode] = field(default_factory=list)
+
+    def walk(self) -> Iterator[SpanNode]:
+        """This span and all below it, parents first."""
+        left = [self]
+        while left:
+            node = left.pop()
+            yield node
+            left.extend(reversed(node.children))
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One stored log record."""
+
+    seq: int
+    time_ns: int
+    severity_number: int
+    severity_text: str
+    event_name: str | None
+    body: Any
+    attributes: dict[str, Any]
+    trace_id: str | None
+    span_id: str | None
+    resource: dict[str, Any]
+
+
+def open_history(path: Path) -> History:
+    """The history of the store at `path`, read only; StoreMissingError when there is none. Close it."""
+    return History(open_database(path, create=False, read_only=True))
+
+
+class History:
+    """Reads a store; owns its connection from here on."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._resources: dict[int, dict[str, Any]] = {}
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @cached_property
+    def _locks_path(self) -> Path:
+        return find_locks_path(self._connection)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, for `read_aggregates`."""
+        return self._connection
+
+    # --- tasks
+
+    def tasks(self, limit: int = 50, before: int | None = None) -> list[TaskSummary]:
+        """The newest tasks, newest first; `before`: only those that started earlier than this many ns."""
+        return self._tasks("started < ?", (before or 1 << 62,), limit)
+
+    def active_tasks(self) -> list[TaskSummary]:
+        """Tasks that run now, newest first."""
+        return [task for task in self._tasks("ended IS NULL", (), -1) if task.outcome is None]
+
+    def find_task(self, prefix: str | None = None) -> TaskSummary:
+        """The task of an id, a unique prefix of an id, or the newest; NotFoundError names candidates."""
+        if prefix is None:
+            return self._one_of(self.tasks(1), "no task yet: run `taskscope run` once")
+        exact = self._tasks("id = ?", (prefix,), 1)
+        if exact:
+            return exact[0]
+        found = self._tasks("id >= ? AND id < ?", (prefix, f"{prefix}\U0010ffff"), _CANDIDATES_SHOWN + 1)
+        if len(found) > 1:
+            names = ", ".join(task.task_id for task in found[:_CANDIDATES_SHOWN])
+            more = " and more" if len(found) > _CANDIDATES_SHOWN else ""
+            msg = f"{prefix!r} begins more than one task id: {names}{more}; give more of it"
+            raise NotFoundError(msg)
+        names = ", ".join(task.task_id for task in self.tasks(_CANDIDATES_SHOWN)) or "none yet"
+        return self._one_of(found, f"no task {prefix!r}; the latest are: {names}")
+
+    @staticmethod
+    def _one_of(tasks: list[TaskSummary], message: str) -> TaskSummary:
+        if not tasks:
+            raise NotFoundError(message)
+        return tasks[0]
+
+    def _tasks(self, where: str, values: tuple[object, ...], limit: int) -> list[TaskSummary]:
+        rows = self._connection.execute(
+            f"SELECT {_TASK_COLUMNS} FROM task WHERE started IS NOT NULL AND {where} "
+            "ORDER BY started DESC, id DESC LIMIT ?",
+            (*values, limit),
+        ).fetchall()
+        dead = self._dead() if any(row[_ENDED] is None for row in rows) else {}
+        return [_to_summary(row, dead) for row in rows]
+
+    def _dead(self) -> dict[int, int]:
+        """Processes that are gone, with their last sign of life."""
+        return {process.id: end_ns for process, end_ns in find_dead(self._connection, self._locks_path)}
+
+    # --- spans
+
+    def tree(self, task: TaskSummary | str) -> SpanNode:
+        """The span tree of a task, or of a trace by its hex id; NotFoundError when there is no such span.
+
+        A trace whose top is missing (the caller's own root) has its oldest span as top, with the other
+        orphans below it.
+        """
+        trace_id = task if isinstance(task, str) else task.trace_id
+        roots = self.roots(trace_id)
+        if not roots:
+            msg = f"no spans of trace {trace_id!r} in the store"
+            raise NotFoundError(msg)
+        if isinstance(task, TaskSummary):
+            for node in (node for root in roots for node in root.walk()):
+                if node.attributes.get(attr.TASK_ID) == task.task_id and _is_task(node):
+                    return node
+        return roots[0]
+
+    def roots(self, trace_id: str) -> list[SpanNode]:
+        """All spans of a trace as trees: those without a parent in the store, oldest first."""
+        nodes = {node.span_id: node for node in self._nodes(trace_id)}
+        roots = []
+        for node in sorted(nodes.values(), key=lambda node: node.start_ns):
+            parent = nodes.get(node.parent_id or "")
+            (roots if parent is None else parent.children).append(node)
+        return roots
+
+    def spans_since(self, trace_id: str, seq: int = 0) -> tuple[list[SpanNode], list[SpanNode], int]:
+        """For following a trace: spans that ended after `seq`, those open now, and the new `seq`."""
+        trace = _to_bytes(trace_id)
+        rows = self._connection.execute(
+            "SELECT seq, body FROM span WHERE trace = ? AND seq > ? ORDER BY seq", (trace, seq)
+        ).fetchall()
+        ended = [_to_node(body) for _, body in rows]
+        return ended, list(self._open_nodes(trace)), rows[-1][0] if rows else seq
+
+    def _nodes(self, trace_id: str) -> Iterator[SpanNode]:
+        trace = _to_bytes(trace_id)
+        # Open ones first: one that ends in between is then seen twice, and its end wins, instead of never.
+        opened = list(self._open_nodes(trace))
+        yield from opened
+        for (body,) in self._connection.execute(
+            "SELECT body FROM span WHERE trace = ? ORDER BY seq", (trace,)
+        ):
+            yield _to_node(body)
+
+    def _open_nodes(self, trace: bytes) -> Iterator[SpanNode]:
+        rows = self._connection.execute(
+            "SELECT process, source, role, body FROM open WHERE trace = ? ORDER BY start", (trace,)
+        ).fetchall()
+        dead = self._dead() if rows else {}
+        for process_id, source_id, role, body in rows:
+            if process_id in dead:
+                record = interrupt(OpenSpan(process_id, source_id, Role(role), body), dead[process_id])
+                yield _to_node(record.body)
+            else:
+                yield _to_node(body)
+
+    # --- logs and cost
+
+    def logs(self, task: TaskSummary | None = None, limit: int = 1000, after_seq: int = 0) -> list[LogLine]:
+        """The newest log lines, oldest first; of one task: those with its id or of its trace."""
+        where, values = "seq > ?", (after_seq,)
+        if task is not None:
+            where += " AND (task = ? OR trace = ?)"
+            values += (task.task_id, _to_bytes(task.trace_id))  # type: ignore[assignment]
+        rows = self._connection.execute(
+            f"SELECT seq, source, body FROM log WHERE {where} ORDER BY seq DESC LIMIT ?",
+            (*values, limit),
+        ).fetchall()
+        return [self._to_line(*row) for row in reversed(rows)]
+
+    def _to_line(self, seq: int, source: int, body: bytes) -> LogLine:
+        return LogLine(seq=seq, resource=self._resource(source), **read_log(body))
+
+    def _resource(self, source: int) -> dict[str, Any]:
+        if source not in self._resources:
+            row = self._connection.execute("SELECT resource FROM source WHERE id = ?", (source,)).fetchone()
+            self._resources[source] = read_attributes(row[0], 1) if row else {}
+        return self._resources[source]
+
+    def cost_since(self, since_ns: int) -> tuple[int, int]:
+        """Known cost in micro-dollars and the number of calls of unknown cost, of calls that ended since then."""
+        row = self._connection.execute(
+            "SELECT total(micro_usd), total(micro_usd IS NULL) FROM charge WHERE time >= ?", (since_ns,)
+        ).fetchone()
+        return int(row[0]), int(row[1])
+
+
+_COLUMNS = (
+    "id", "trace", "kind", "text", "repository", "outcome", "verification", "started", "ended", "error_type",
+    "cost_micro_usd", "unpriced_calls", "llm_calls", "replayed_calls", "input_tokens", "output_tokens", "patch_path",
+    "findings", "error", "summary", "model", "source", "attempt", "process",
+)  # fmt: skip
+_TASK_COLUMNS = ", ".join(_COLUMNS)
+_ENDED = _COLUMNS.index("ended")
+
+
+def _to_summary(row: tuple[Any, ...], dead: dict[int, int]) -> TaskSummary:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    process = values.pop("process")
+    if values["ended"] is None and process in dead:
+        end_ns = max(dead[process], values["started"])
+        values |= {"ended": end_ns, "outcome": "interrupted", "error_type": spans.ERROR_INTERRUPTED}
+    return TaskSummary(
+        task_id=values.pop("id"),
+        trace_id=values.pop("trace").hex(),
+        kind=values.pop("kind") or "",
+        started_ns=values.pop("started"),
+        ended_ns=values.pop("ended"),
+        findings=tuple(json.loads(values.pop("findings") or "[]")),
+        error=json.loads(values.pop("error") or "null"),
+        process_id=process,
+        **values,
+    )
+
+
+def _to_node(body: bytes) -> SpanNode:
+    span = SpanBody(body)
+    return SpanNode(
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_id.hex() if span.parent_id else None,
+        name=span.name,
+        kind=_name_of(_KINDS, span.kind),
+        status=_name_of(_STATUSES, span.status_code),
+        status_message=span.status_message,
+        attributes=span.attributes,
+        start_ns=span.start_ns,
+        end_ns=span.end_ns,
+        is_interrupted=span.attributes.get(attr.ERROR_TYPE) == spans.ERROR_INTERRUPTED,
+        trace_id=span.trace_id.hex(),
+        events=span.events,
+        links=span.links,
+    )
+
+
+def _is_task(node: SpanNode) -> bool:
+    return node.attributes.get(attr.GEN_AI_OPERATION_NAME) == spans.INVOKE_WORKFLOW
+
+
+def _name_of(names: tuple[str, ...], number: int) -> str:
+    return names[number] if number < len(names) else names[0]
+
+
+def _to_bytes(hex_id: str) -> bytes:
+    try:
+        return bytes.fromhex(hex_id)
+    except ValueError:
+        msg = f"no trace id: {hex_id!r}; 32 hex digits were expected"
+        raise NotFoundError(msg) from None

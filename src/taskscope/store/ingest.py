@@ -1,0 +1,318 @@
+"""Writes records: one transaction for spans, open spans, trace summaries, the ledger, logs and aggregates.
+
+What is committed is all there, what failed is not there at all, and the same batch may be tried again. Who calls
+it, when, and what happens to a batch that cannot be written is the recorder's matter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TYPE_CHECKING
+
+from taskscope.semconv import attributes as attr
+from taskscope.semconv import metrics
+
+from . import ledger
+from .database import find_locks_path, insert_many, transaction
+from .interruption import find_dead, interrupt, read_open
+from .records import STATUS_ERROR, LogRecord, Record, Source, SpanRecord, TaskNote
+from .roles import Role, find_role
+from .tally import STORE, LabelLimit, Tally, count_calls
+
+if TYPE_CHECKING:
+    from .processes import Process
+
+_DELETED_AT_ONCE = 256
+
+
+@dataclass(slots=True)
+class Accounts:
+    """What the recorder counted since the last commit, to be written with the next one."""
+
+    emitted: Counter[str] = field(default_factory=Counter)
+    """By signal: ended spans and log records."""
+    dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By signal and reason."""
+    errors: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By component and error.type: what a guard kept from the host."""
+    write_durations_s: list[float] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.emitted or self.dropped or self.errors)
+
+    def add(self, other: Accounts) -> None:
+        """Take the counts of another, whose commit failed."""
+        self.emitted.update(other.emitted)
+        self.dropped.update(other.dropped)
+        self.errors.update(other.errors)
+        self.write_durations_s.extend(other.write_durations_s)
+
+
+class _Stored(NamedTuple):
+    """A span, ready for its table."""
+
+    record: SpanRecord
+    role: Role
+    source_id: int
+
+
+class Ingest:
+    """The writing side of a store, for one process of its table; not for two threads at once."""
+
+    def __init__(self, connection: sqlite3.Connection, process_id: int | None) -> None:
+        self._connection = connection
+        self._process_id = process_id
+        self._labels = LabelLimit(connection)
+        self._sources: dict[Source, int] = {}
+        self._open: set[bytes] = set()
+
+    def connect(self, connection: sqlite3.Connection) -> None:
+        """Go on with another connection to the same store."""
+        self._connection = connection
+        self._labels = LabelLimit(connection)
+
+    @property
+    def has_open_spans(self) -> bool:
+        """Whether this process has spans on record that have not ended."""
+        return bool(self._open)
+
+    def write(self, batch: Sequence[Record], accounts: Accounts | None = None) -> None:
+        """Store a batch, whole or not at all; records of a span's start and end come in their order."""
+        starts, ends = _split(batch)
+        with self._transaction():
+            tally = Tally(self._labels)
+            opened = [self._prepare(span) for span in starts.values()]
+            ended = [self._prepare(span) for span in ends]
+            self._insert_open(opened)
+            self._delete_open([span.span_id for span in ends if span.span_id in self._open])
+            self._insert_spans(ended, tally)
+            logs = [record for record in batch if isinstance(record, LogRecord)]
+            self._insert_logs(logs)
+            self._summarize(ended, opened)
+            self._enter(batch)
+            self._note_life(batch)
+            self._account(tally, accounts, {"traces": len(ended), "logs": len(logs)})
+            tally.write(self._connection)
+        self._open.update(starts)
+        self._open.difference_update(span.span_id for span in ends)
+
+    def recover(self) -> int:
+        """Close what dead processes left open, one transaction for each of them; the number of spans closed."""
+        folder = find_locks_path(self._connection)
+        return sum(self._bury(process, end_ns) for process, end_ns in find_dead(self._connection, folder))
+
+    def end_process(self, ended_ns: int) -> None:
+        """Note that this process ended well; spans that it left open read as interrupted."""
+        with self._transaction():
+            self._mark_ended(self._process_id, ended_ns)
+
+    def _bury(self, process: Process, end_ns: int) -> int:
+        with self._transaction():
+            # Read again: another process may have been here since.
+            left = read_open(self._connection, process.id)
+            ended = [_Stored(interrupt(span, end_ns), span.role, span.source_id) for span in left]
+            self._connection.execute("DELETE FROM open WHERE process = ?", (process.id,))
+            self._mark_ended(process.id, end_ns)
+            tally = Tally(self._labels)
+            self._insert_spans(ended, tally)
+            self._summarize(ended, ())
+            for span in ended:
+                ledger.enter_span(self._connection, span.record, span.role, process.id)
+            tally.add_closed_records(len(ended))
+            tally.write(self._connection)
+        return len(ended)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            with transaction(self._connection):
+                yield
+        except BaseException:
+            # Learned within the transaction, so perhaps untrue now.
+            self._labels.forget()
+            self._sources.clear()
+            raise
+
+    def _mark_ended(self, process_id: int | None, ended_ns: int) -> None:
+        self._connection.execute(
+            "UPDATE process SET ended = max(started, ?) WHERE id = ? AND ended IS NULL",
+            (ended_ns, process_id),
+        )
+
+    def _prepare(self, span: SpanRecord) -> _Stored:
+        return _Stored(span, find_role(span.attributes, span.kind), self._find_source(span.source))
+
+    def _find_source(self, source: Source) -> int:
+        number = self._sources.get(source)
+        if number is None:
+            self._connection.execute("INSERT OR IGNORE INTO source(resource, scope) VALUES(?, ?)", source)
+            row = self._connection.execute("SELECT id FROM source WHERE resource = ? AND scope = ?", source)
+            number = self._sources[source] = int(row.fetchone()[0])
+        return number
+
+    def _insert_open(self, spans: Sequence[_Stored]) -> None:
+        rows = [
+            (
+                self._process_id,
+                span.record.span_id,
+                span.source_id,
+                span.record.trace_id,
+                span.record.parent_id,
+                int(span.role),
+                span.record.start_ns,
+                span.record.body,
+            )
+            for span in spans
+        ]
+        columns = ("process", "span", "source", "trace", "parent", "role", "start", "body")
+        insert_many(self._connection, "open", columns, rows, on_conflict="(process, span) DO NOTHING")
+
+    def _delete_open(self, span_ids: Sequence[bytes]) -> None:
+        for position in range(0, len(span_ids), _DELETED_AT_ONCE):
+            some = span_ids[position : position + _DELETED_AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            self._connection.execute(
+                f"DELETE FROM open WHERE process = ? AND span IN ({marks})",
+                (self._process_id, *some),
+            )
+
+    def _insert_spans(self, spans: Sequence[_Stored], tally: Tally) -> None:
+        rows = [
+            (
+                span.source_id,
+                span.record.trace_id,
+                span.record.span_id,
+                span.record.parent_id,
+                int(span.role),
+                span.record.start_ns,
+                span.record.end_ns,
+                len(span.record.body),
+                span.record.body,
+            )
+            for span in spans
+        ]
+        columns = ("source", "trace", "span", "parent", "role", "start", "stop", "bytes", "body")
+        insert_many(self._connection, "span", columns, rows)
+        for span in spans:
+            tally.add_span(span.record, span.role)
+            if span.role is Role.AGENT:
+                tally.add_calls(span.record, *count_calls(self._connection, span.record))
+
+    def _insert_logs(self, logs: Sequence[LogRecord]) -> None:
+        rows = [
+            (
+                self._find_source(log.source),
+                log.time_ns,
+                log.severity_number,
+                log.event_name,
+                log.attributes.get(attr.TASK_ID),
+                log.trace_id,
+                log.span_id,
+                len(log.encoded),
+                log.encoded,
+            )
+            for log in logs
+        ]
+        columns = ("source", "time", "severity", "event", "task", "trace", "span", "bytes", "body")
+        insert_many(self._connection, "log", columns, rows)
+
+    def _summarize(self, ended: Sequence[_Stored], opened: Sequence[_Stored]) -> None:
+        """Keep one row for each trace up to date: listing traces by GROUP BY takes a second on a million spans."""
+        summaries: dict[bytes, _Summary] = {}
+        for span in (*opened, *ended):
+            summary = summaries.setdefault(span.record.trace_id, _Summary())
+            summary.add(span.record)
+        rows = [summary.row(trace) for trace, summary in summaries.items()]
+        columns = ("trace", "start", "stop", "spans", "errors", "root_name")
+        insert_many(self._connection, "trace", columns, rows, on_conflict=_MERGE_SUMMARY)
+
+    def _enter(self, batch: Sequence[Record]) -> None:
+        for record in batch:
+            if isinstance(record, SpanRecord):
+                role = find_role(record.attributes, record.kind)
+                ledger.enter_span(self._connection, record, role, self._process_id)
+            elif isinstance(record, TaskNote):
+                ledger.enter_note(self._connection, record)
+
+    def _note_life(self, batch: Sequence[Record]) -> None:
+        seen = max((_time_of(record) for record in batch), default=0)
+        if seen:
+            self._connection.execute(
+                "UPDATE process SET seen = max(seen, ?) WHERE id = ?", (seen, self._process_id)
+            )
+
+    def _account(self, tally: Tally, accounts: Accounts | None, delivered: Mapping[str, int]) -> None:
+        for signal, records in delivered.items():
+            if records:
+                tally.add(metrics.RECORDS_DELIVERED, {attr.SIGNAL: signal, attr.DESTINATION: STORE}, records)
+        if accounts is None:
+            return
+        for signal, records in accounts.emitted.items():
+            tally.add(metrics.RECORDS_EMITTED, {attr.SIGNAL: signal}, records)
+        for (component, error), errors in accounts.errors.items():
+            tally.add(metrics.INTERNAL_ERRORS, {attr.COMPONENT: component, attr.ERROR_TYPE: error}, errors)
+        for seconds in accounts.write_durations_s:
+            tally.add(metrics.RECORDER_WRITE_DURATION, {}, seconds)
+        for (signal, reason), records in accounts.dropped.items():
+            labels = {attr.SIGNAL: signal, attr.DESTINATION: STORE, attr.DROP_REASON: reason}
+            tally.add(metrics.RECORDS_DROPPED, labels, records)
+        rows = [(signal, reason, records) for (signal, reason), records in accounts.dropped.items()]
+        insert_many(
+            self._connection,
+            "dropped",
+            ("signal", "reason", "records"),
+            rows,
+            on_conflict="(signal, reason) DO UPDATE SET records = records + excluded.records",
+        )
+
+
+_MERGE_SUMMARY = """(trace) DO UPDATE SET
+    start = min(start, excluded.start), stop = max(stop, excluded.stop), spans = spans + excluded.spans,
+    errors = errors + excluded.errors, root_name = coalesce(excluded.root_name, root_name)"""
+
+
+@dataclass(slots=True)
+class _Summary:
+    """What a batch adds to the summary of one trace."""
+
+    start_ns: int = 1 << 62
+    stop_ns: int = 0
+    spans: int = 0
+    errors: int = 0
+    root_name: str | None = None
+
+    def add(self, span: SpanRecord) -> None:
+        self.start_ns = min(self.start_ns, span.start_ns)
+        self.stop_ns = max(self.stop_ns, span.end_ns or span.start_ns)
+        self.spans += not span.is_open
+        self.errors += span.status_code == STATUS_ERROR and not span.is_open
+        if span.parent_id is None:
+            self.root_name = span.name
+
+    def row(self, trace: bytes) -> tuple[object, ...]:
+        return trace, self.start_ns, self.stop_ns, self.spans, self.errors, self.root_name
+
+
+def _split(batch: Iterable[Record]) -> tuple[dict[bytes, SpanRecord], list[SpanRecord]]:
+    """Spans that stay open and spans that ended; what does both within a batch never touches `open`."""
+    starts: dict[bytes, SpanRecord] = {}
+    ends: list[SpanRecord] = []
+    for record in batch:
+        if not isinstance(record, SpanRecord):
+            continue
+        if record.is_open:
+            starts[record.span_id] = record
+        else:
+            starts.pop(record.span_id, None)
+            ends.append(record)
+    return starts, ends
+
+
+def _time_of(record: Record) -> int:
+    if isinstance(record, SpanRecord):
+        return record.end_ns or record.start_ns
+    return record.time_ns if isinstance(record, LogRecord) else 0

@@ -1,0 +1,130 @@
+"""The ledger of tasks: one row for each, filled from the task's span, from its calls and from notes.
+
+Every statement may come first: a foreign sender's calls arrive before the task's own span has ended. Runs inside
+the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import fields
+
+from taskscope.semconv import attributes as attr
+from taskscope.semconv import spans
+
+from .records import SpanRecord, TaskNote
+from .roles import Role
+from .rules import number_of
+
+# A workflow inside of a task carries the task's id too: only the span that opened the row may go on with it,
+# until it has ended or a later attempt begins.
+_START = """
+INSERT INTO task(id, process, trace, span, kind, source, attempt, started)
+VALUES(:id, :process, :trace, :span, :kind, :source, :attempt, :started)
+ON CONFLICT(id) DO UPDATE SET
+    process = excluded.process, trace = excluded.trace, span = excluded.span, kind = excluded.kind,
+    source = excluded.source, attempt = excluded.attempt, started = excluded.started, ended = NULL,
+    outcome = NULL, verification = NULL, error_type = NULL
+WHERE task.span IS NULL OR task.ended IS NOT NULL OR excluded.attempt > task.attempt
+"""
+_END = """
+INSERT INTO task(id, process, trace, span, kind, source, attempt, started, ended, outcome, verification, error_type)
+VALUES(:id, :process, :trace, :span, :kind, :source, :attempt, :started, :ended, :outcome, :verification, :error)
+ON CONFLICT(id) DO UPDATE SET
+    trace = excluded.trace, span = excluded.span, kind = excluded.kind, source = excluded.source,
+    attempt = excluded.attempt, started = excluded.started, ended = excluded.ended, outcome = excluded.outcome,
+    verification = excluded.verification, error_type = excluded.error_type,
+    process = coalesce(task.process, excluded.process)
+WHERE task.span IS NULL OR task.span = excluded.span OR excluded.attempt > task.attempt
+"""
+_CALL = """
+INSERT INTO task(id, llm_calls, replayed_calls, input_tokens, output_tokens, cost_micro_usd, unpriced_calls)
+VALUES(:id, :calls, :replayed, :input, :output, :cost, :unpriced)
+ON CONFLICT(id) DO UPDATE SET
+    llm_calls = llm_calls + excluded.llm_calls, replayed_calls = replayed_calls + excluded.replayed_calls,
+    unpriced_calls = unpriced_calls + excluded.unpriced_calls,
+    input_tokens = CASE WHEN excluded.input_tokens IS NULL THEN input_tokens
+        ELSE coalesce(input_tokens, 0) + excluded.input_tokens END,
+    output_tokens = CASE WHEN excluded.output_tokens IS NULL THEN output_tokens
+        ELSE coalesce(output_tokens, 0) + excluded.output_tokens END,
+    cost_micro_usd = CASE WHEN excluded.cost_micro_usd IS NULL THEN cost_micro_usd
+        ELSE coalesce(cost_micro_usd, 0) + excluded.cost_micro_usd END
+"""
+_NOTE_FIELDS = tuple(field.name for field in fields(TaskNote) if field.name != "task_id")
+
+
+def enter_span(connection: sqlite3.Connection, span: SpanRecord, role: Role, process_id: int | None) -> None:
+    """Take what a span says about its task: its own start and end, or a call that costs."""
+    if role is Role.TASK:
+        _enter_task(connection, span, process_id)
+    elif role in {Role.INFERENCE, Role.EMBEDDINGS} and not span.is_open:
+        _enter_call(connection, span, role)
+
+
+def enter_note(connection: sqlite3.Connection, note: TaskNote) -> None:
+    """Write the fields of a note that are set."""
+    values = {name: getattr(note, name) for name in _NOTE_FIELDS}
+    names = [name for name, value in values.items() if value is not None]
+    columns = ", ".join(["id", *names])
+    marks = ", ".join([":id", *(f":{name}" for name in names)])
+    change = ", ".join(f"{name} = excluded.{name}" for name in names)
+    action = f"UPDATE SET {change}" if names else "NOTHING"
+    connection.execute(
+        f"INSERT INTO task({columns}) VALUES({marks}) ON CONFLICT(id) DO {action}",
+        {"id": note.task_id, **values},
+    )
+
+
+def _enter_task(connection: sqlite3.Connection, span: SpanRecord, process_id: int | None) -> None:
+    task_id = _text(span, attr.TASK_ID)
+    if task_id is None:
+        return
+    row = {
+        "id": task_id,
+        "process": process_id,
+        "trace": span.trace_id,
+        "span": span.span_id,
+        "kind": _text(span, attr.TASK_KIND),
+        "source": _text(span, attr.TASK_SOURCE),
+        "attempt": number_of(span, attr.TASK_ATTEMPT) or 1,
+        "started": span.start_ns,
+    }
+    if span.is_open:
+        connection.execute(_START, row)
+        return
+    row |= {
+        "ended": span.end_ns,
+        "outcome": _text(span, attr.TASK_OUTCOME),
+        "verification": _text(span, attr.TASK_VERIFICATION),
+        "error": _text(span, attr.ERROR_TYPE),
+    }
+    connection.execute(_END, row)
+
+
+def _enter_call(connection: sqlite3.Connection, span: SpanRecord, role: Role) -> None:
+    task_id = _text(span, attr.TASK_ID)
+    status = span.attributes.get(attr.COST_STATUS)
+    cost = number_of(span, attr.COST_MICRO_USD) if status == spans.COST_STATUSES[0] else None
+    if status is not None:
+        connection.execute(
+            "INSERT INTO charge(time, task, micro_usd) VALUES(?, ?, ?)", (span.end_ns, task_id, cost)
+        )
+    if task_id is None:
+        return
+    is_inference = role is Role.INFERENCE
+    is_replay = span.attributes.get(attr.LLM_MODE) == "replay"
+    row = {
+        "id": task_id,
+        "calls": int(is_inference),
+        "replayed": int(is_inference and is_replay),
+        "input": number_of(span, attr.GEN_AI_USAGE_INPUT_TOKENS) if is_inference else None,
+        "output": number_of(span, attr.GEN_AI_USAGE_OUTPUT_TOKENS) if is_inference else None,
+        "cost": cost,
+        "unpriced": int(status is not None and cost is None),
+    }
+    connection.execute(_CALL, row)
+
+
+def _text(span: SpanRecord, key: str) -> str | None:
+    value = span.attributes.get(key)
+    return None if value is None else str(value)

@@ -1,0 +1,113 @@
+"""What a writer is handed: spans, log records and notes about tasks, already redacted and encoded.
+
+Named tuples where a record is made for every span on the application's thread: a frozen dataclass of this width
+takes four times as long to build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+AttributeValue: TypeAlias = (
+    "str | bool | int | float | bytes | Sequence[AttributeValue] | Mapping[str, AttributeValue] | None"
+)
+"""What OTLP can carry as the value of an attribute."""
+
+STATUS_UNSET = 0
+STATUS_OK = 1
+STATUS_ERROR = 2
+
+_RECORD_OVERHEAD_BYTES = 512
+"""Rough cost of a record's own objects, beside its bodies, for the bound of the queue."""
+
+
+class Source(NamedTuple):
+    """Who says it: serialized OTLP `Resource` and `InstrumentationScope`."""
+
+    resource: bytes
+    scope: bytes
+
+
+class SpanRecord(NamedTuple):
+    """One span, at its start (`end_ns` None) or at its end."""
+
+    trace_id: bytes
+    span_id: bytes
+    parent_id: bytes | None
+    name: str
+    kind: int
+    """OTLP's number: 1 internal, 2 server, 3 client, 4 producer, 5 consumer."""
+    start_ns: int
+    end_ns: int | None
+    status_code: int
+    status_message: str
+    attributes: Mapping[str, AttributeValue]
+    body: bytes
+    """Serialized OTLP `Span`; without end and status while the span is open."""
+    source: Source
+    was_open: bool = False
+    """Whether this end was preceded by a record of the start."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this is the record of a start."""
+        return self.end_ns is None
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from start to end, 0 while open and when the clock stepped back."""
+        return max((self.end_ns or self.start_ns) - self.start_ns, 0) / 1e9
+
+    @property
+    def size_bytes(self) -> int:
+        """About what this record takes in memory."""
+        return 2 * len(self.body) + _RECORD_OVERHEAD_BYTES
+
+
+class LogRecord(NamedTuple):
+    """One log line or event."""
+
+    time_ns: int
+    severity_number: int
+    severity_text: str
+    event_name: str | None
+    body: str
+    attributes: Mapping[str, AttributeValue]
+    trace_id: bytes | None
+    span_id: bytes | None
+    source: Source
+    encoded: bytes
+    """Serialized OTLP `LogRecord`."""
+
+    @property
+    def size_bytes(self) -> int:
+        """About what this record takes in memory."""
+        return 2 * len(self.encoded) + _RECORD_OVERHEAD_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class TaskNote:
+    """What the ledger of tasks cannot take from the task's span; only what is not None is written."""
+
+    task_id: str
+    text: str | None = None
+    repository: str | None = None
+    model: str | None = None
+    findings: str | None = None
+    """JSON array of objects."""
+    patch_path: str | None = None
+    summary: str | None = None
+    error: str | None = None
+    """JSON object: type, message, phase, step, hint."""
+
+    @property
+    def size_bytes(self) -> int:
+        """About what this record takes in memory."""
+        texts = (self.text, self.findings, self.summary, self.error)
+        return _RECORD_OVERHEAD_BYTES + sum(len(text) for text in texts if text)
+
+
+Record: TypeAlias = SpanRecord | LogRecord | TaskNote
+"""Anything that a writer takes."""

@@ -1,0 +1,87 @@
+"""One process's hold on the store: its lock file, its row, its connection; opened at the first write.
+
+The connection may be laid down and taken up again around a fork: SQLite keeps its locks per process, and a child
+that inherited an open database would think it holds the parent's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .database import open_database
+from .ingest import Accounts, Ingest
+from .processes import ProcessLock, register_process
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .records import Record
+
+
+class StoreSession:
+    """Writes for one process; every method may raise StoreError or sqlite3.Error, and may be tried again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: ProcessLock | None = None
+        self._process_id: int | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._ingest: Ingest | None = None
+
+    @property
+    def has_open_spans(self) -> bool:
+        """Whether spans of this process are on record as open."""
+        return self._ingest is not None and self._ingest.has_open_spans
+
+    def write(self, batch: Sequence[Record], accounts: Accounts) -> None:
+        """Store a batch, whole or not at all."""
+        self._open().write(batch, accounts)
+
+    def recover(self) -> int:
+        """Close what dead processes left open; the number of spans closed."""
+        return self._open().recover()
+
+    def beat(self) -> None:
+        """Give a sign of life."""
+        if self._lock is not None:
+            self._lock.beat()
+
+    def suspend(self) -> None:
+        """Close the connection, keep the rest; the next write opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def close(self) -> None:
+        """Note that this process ended well and let everything go; errors of the store are not told."""
+        with contextlib.suppress(sqlite3.Error, OSError):
+            if self._connection is not None and self._ingest is not None:
+                self._ingest.end_process(time.time_ns())
+        with contextlib.suppress(sqlite3.Error, OSError):
+            self.suspend()
+            if self._lock is not None:
+                self._lock.release()
+        self._lock = self._ingest = self._process_id = None
+
+    def _open(self) -> Ingest:
+        if self._connection is not None and self._ingest is not None:
+            return self._ingest
+        connection = open_database(self.path, create=True)
+        try:
+            if self._lock is None:
+                self._lock = ProcessLock(self.path.parent / "journal")
+            is_new = self._process_id is None
+            if self._process_id is None:
+                self._process_id = register_process(connection, self._lock)
+            ingest = self._ingest or Ingest(connection, self._process_id)
+            ingest.connect(connection)
+            if is_new:
+                ingest.recover()
+        except BaseException:
+            connection.close()
+            raise
+        self._connection, self._ingest = connection, ingest
+        return ingest

@@ -1,0 +1,250 @@
+"""Sums spans by the rules and keeps the sums in three tables.
+
+A `Tally` is what one batch adds. It is written in the transaction that stores the batch, so that a number and the
+spans behind it cannot disagree. What a reader of metrics gets beyond the tables stands in `aggregates.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TYPE_CHECKING
+
+from taskscope.semconv import attributes as attr
+from taskscope.semconv import metrics, spans
+
+from .database import insert_many
+from .roles import Role
+from .rules import RULES, Number, read_gauges
+
+if TYPE_CHECKING:
+    from taskscope.semconv.metrics import Metric
+    from .records import SpanRecord
+
+Series = tuple[str, tuple[str, ...]]
+"""Metric name and label values in the order of its declaration."""
+
+STORE = "store"
+"""The destination that a record reaches when its transaction is committed."""
+
+LABEL_VALUES_LIMIT = 100
+"""Values of one label that are told apart; the next ones say `other`."""
+
+
+class Histogram(NamedTuple):
+    """Observations of one series; `bucket_counts` are not cumulative, the last is the open bucket."""
+
+    count: int
+    sum: float
+    bucket_counts: tuple[int, ...]
+
+
+class LabelLimit:
+    """Keeps the values of a label few: 100 for the words of users, the declared ones for closed sets.
+
+    The values taken are in the store, so that all processes agree; call `forget` when a transaction failed.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, *, read_only: bool = False) -> None:
+        self._connection = connection
+        self._read_only = read_only
+        self._taken: dict[str, set[str]] = {}
+
+    def forget(self) -> None:
+        """Drop what was learned from the store."""
+        self._taken.clear()
+
+    def limit(self, label: str, value: str) -> str:
+        """The value, or `other`."""
+        if not value or value == spans.OTHER:
+            return value
+        closed = spans.CLOSED_SETS.get(label)
+        if closed is not None and label.startswith("taskscope."):
+            return value if value in closed else spans.OTHER
+        taken = self._taken.get(label)
+        if taken is None or (value not in taken and len(taken) < LABEL_VALUES_LIMIT):
+            taken = self._read(label)
+        if value in taken:
+            return value
+        return value if self._take(label, value, taken) else spans.OTHER
+
+    def _read(self, label: str) -> set[str]:
+        rows = self._connection.execute("SELECT value FROM label_value WHERE label = ?", (label,))
+        taken = self._taken[label] = {row[0] for row in rows}
+        return taken
+
+    def _take(self, label: str, value: str, taken: set[str]) -> bool:
+        if len(taken) >= LABEL_VALUES_LIMIT:
+            return False
+        if not self._read_only:
+            self._connection.execute("INSERT OR IGNORE INTO label_value VALUES(?, ?)", (label, value))
+        taken.add(value)
+        return True
+
+
+class Tally:
+    """What a batch adds to the aggregates."""
+
+    def __init__(self, labels: LabelLimit) -> None:
+        self._labels = labels
+        self.counters: dict[Series, Number] = {}
+        self.gauges: dict[Series, Number] = {}
+        self.histograms: dict[Series, Histogram] = {}
+
+    def add_span(self, span: SpanRecord, role: Role) -> None:
+        """Count an ended span by the rules of its role."""
+        for rule in RULES.get(role, ()):
+            value = rule.value(span)
+            if value is None:
+                continue
+            for overrides in rule.expand(span) if rule.expand else ({},):
+                series = self._series(rule.metric, span.attributes, overrides, rule.defaults)
+                self._feed(rule.metric, series, value)
+        if role is Role.HEALTH:
+            for metric, overrides, value in read_gauges(span):
+                self.gauges[self._series(metric, span.attributes, overrides, {})] = value
+
+    def add_calls(self, span: SpanRecord, inference_calls: int, tool_calls: int) -> None:
+        """Count the calls that an agent made itself."""
+        for metric, calls in (
+            (metrics.AGENT_INFERENCE_CALLS, inference_calls),
+            (metrics.AGENT_TOOL_CALLS, tool_calls),
+        ):
+            self._feed(metric, self._series(metric, span.attributes, {}, {}), calls)
+
+    def add_closed_records(self, records: int) -> None:
+        """Count spans that were closed in place of their dead process: made and stored at once."""
+        if records:
+            self.add(metrics.RECORDS_EMITTED, {attr.SIGNAL: "traces"}, records)
+            self.add(metrics.RECORDS_DELIVERED, {attr.SIGNAL: "traces", attr.DESTINATION: STORE}, records)
+
+    def add(self, metric: Metric, labels: Mapping[str, str], value: Number) -> None:
+        """Add to a counter, or observe in a histogram, by labels alone."""
+        self._feed(metric, self._series(metric, {}, labels, {}), value)
+
+    def _feed(self, metric: Metric, series: Series, value: Number) -> None:
+        if metric.instrument == "histogram":
+            old = self.histograms.get(series)
+            self.histograms[series] = (
+                merge(old, observe(metric.buckets, value)) if old else observe(metric.buckets, value)
+            )
+        else:
+            self.counters[series] = self.counters.get(series, 0) + value
+
+    def _series(
+        self,
+        metric: Metric,
+        attributes: Mapping[str, object],
+        overrides: Mapping[str, str],
+        defaults: Mapping[str, str],
+    ) -> Series:
+        values = []
+        for label in metric.labels:
+            value = overrides.get(label) or attributes.get(label) or defaults.get(label, "")
+            values.append(self._labels.limit(label, value if isinstance(value, str) else str(value)))
+        return metric.name, tuple(values)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Add all of it to the tables; the caller holds the transaction."""
+        _write_numbers(connection, "counter", self.counters, "value = value + excluded.value")
+        _write_numbers(connection, "gauge", self.gauges, "value = excluded.value")
+        for series, histogram in self.histograms.items():
+            _write_histogram(connection, series, histogram)
+
+
+def observe(bounds: Sequence[float], value: Number) -> Histogram:
+    """A histogram of one observation; a bound belongs to the bucket below it, as in OTel and Prometheus."""
+    counts = [0] * (len(bounds) + 1)
+    counts[bisect_left(bounds, value)] = 1
+    return Histogram(1, float(value), tuple(counts))
+
+
+def merge(one: Histogram, other: Histogram) -> Histogram:
+    """The sum of two histograms with the same buckets."""
+    counts = tuple(a + b for a, b in zip(one.bucket_counts, other.bucket_counts, strict=True))
+    return Histogram(one.count + other.count, one.sum + other.sum, counts)
+
+
+def _write_numbers(
+    connection: sqlite3.Connection, table: str, values: Mapping[Series, Number], change: str
+) -> None:
+    rows = [(name, _to_json(labels), value) for (name, labels), value in values.items()]
+    insert_many(
+        connection,
+        table,
+        ("metric", "labels", "value"),
+        rows,
+        on_conflict=f"(metric, labels) DO UPDATE SET {change}",
+    )
+
+
+def _write_histogram(connection: sqlite3.Connection, series: Series, histogram: Histogram) -> None:
+    name, labels = series[0], _to_json(series[1])
+    row = connection.execute(
+        "SELECT count, sum, buckets FROM histogram WHERE metric = ? AND labels = ?", (name, labels)
+    ).fetchone()
+    if row is not None:
+        old = _to_histogram(*row)
+        # Other bounds in an older version: a fresh start, which a reader sees as the reset of a counter.
+        if len(old.bucket_counts) == len(histogram.bucket_counts):
+            histogram = merge(old, histogram)
+    connection.execute(
+        "REPLACE INTO histogram VALUES(?, ?, ?, ?, ?)",
+        (name, labels, histogram.count, histogram.sum, _to_json(histogram.bucket_counts)),
+    )
+
+
+def read_tables(connection: sqlite3.Connection) -> tuple[dict[Series, Number], dict[Series, Histogram]]:
+    """All counters and gauges, and all histograms, as they are stored."""
+    numbers: dict[Series, Number] = {}
+    for table in ("counter", "gauge"):
+        for name, labels, value in connection.execute(f"SELECT metric, labels, value FROM {table}"):
+            numbers[name, tuple(json.loads(labels))] = value
+    histograms = {
+        (name, tuple(json.loads(labels))): _to_histogram(*rest)
+        for name, labels, *rest in connection.execute(
+            "SELECT metric, labels, count, sum, buckets FROM histogram"
+        )
+    }
+    return numbers, histograms
+
+
+def _to_histogram(count: int, total: float, buckets: str) -> Histogram:
+    return Histogram(count, total, tuple(json.loads(buckets)))
+
+
+def _to_json(values: Iterable[object]) -> str:
+    return json.dumps(list(values), ensure_ascii=False, separators=(",", ":"))
+
+
+_CALLS = """
+WITH RECURSIVE own(id, role) AS (
+    SELECT span, role FROM span WHERE trace = :trace AND parent = :agent
+    UNION SELECT span, role FROM open WHERE trace = :trace AND parent = :agent
+    UNION SELECT span.span, span.role FROM own JOIN span ON span.trace = :trace AND span.parent = own.id
+        WHERE own.role <> :boundary
+    UNION SELECT open.span, open.role FROM own JOIN open ON open.trace = :trace AND open.parent = own.id
+        WHERE own.role <> :boundary
+)
+SELECT total(role = :inference), total(role = :tool) FROM own
+"""
+
+
+def count_calls(connection: sqlite3.Connection, agent: SpanRecord) -> tuple[int, int]:
+    """Calls of models and tools that an agent made itself, failed and unfinished ones too.
+
+    Counted below the agent's span down to the agents that it called, from what is stored when it ends.
+    """
+    row = connection.execute(
+        _CALLS,
+        {
+            "trace": agent.trace_id,
+            "agent": agent.span_id,
+            "boundary": int(Role.AGENT),
+            "inference": int(Role.INFERENCE),
+            "tool": int(Role.TOOL),
+        },
+    ).fetchone()
+    return int(row[0]), int(row[1])
