@@ -64,15 +64,18 @@ class ReplayModel:
         return self._wire.parse(exchange.response, self.provider)
 
     def close(self) -> None:
-        """Raise ReplayMismatchError when answers are left over: the task went another way."""
+        """Raise ReplayMismatchError when answers are left over: the task went another way.
+
+        A mismatch that was told already is not told again.
+        """
         exchanges = self._recording.exchanges
         left = exchanges[self._asked :]
-        self._asked = len(exchanges)
         if left:
             msg = f"{len(left)} of {len(exchanges)} answers were not asked for, from line {left[0].line} on"
             raise self._mismatch(msg)
 
     def _mismatch(self, reason: str) -> ReplayMismatchError:
+        self._asked = len(self._recording.exchanges)
         return ReplayMismatchError(
             f"recording {str(self._recording.path)!r} does not match: {reason}",
             hint="replay needs the task, the repository and the prompts of the recording; else record anew",

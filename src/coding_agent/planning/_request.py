@@ -129,9 +129,10 @@ def _quote(passage: Passage) -> str:
 
 def make_portable(text: str, root: Path) -> str:
     """Return the text without what is true of this machine or this run only."""
-    folders = {f"{root}/": "", str(root): ".", tempfile.gettempdir(): "<tmp>", str(Path.home()): "~"}
-    for folder, short in folders.items():
-        text = text.replace(folder, short) if folder != "/" else text
+    text = text.replace(f"{root}/", "")
+    for folder, short in ((root, "."), (tempfile.gettempdir(), "<tmp>"), (Path.home(), "~")):
+        if str(folder) != "/":
+            text = re.sub(rf"{re.escape(str(folder))}(?![\w.-])", short, text)  # not in the middle of a name
     for pattern, short in _VOLATILE:
         text = pattern.sub(short, text)
     return text

@@ -184,6 +184,14 @@ def test_answer_left_over_is_an_error_at_close(tmp_path: Path) -> None:
     model.close()
 
 
+def test_mismatch_is_told_once(tmp_path: Path) -> None:
+    """After another request the answers left over are no second error."""
+    model = ReplayModel(write(tmp_path / "r.jsonl", HEADER, exchange("a"), exchange("b")))
+    with pytest.raises(ReplayMismatchError):
+        model.complete([user("b")])
+    model.close()
+
+
 def test_synthetic_recording_carries_no_usage(tmp_path: Path) -> None:
     """Tokens that no provider counted are refused, by line."""
     spoken = {"request": request("a"), "response": {**ANSWER, "usage": {"prompt_tokens": 1}}}
