@@ -21,7 +21,7 @@ VALUE_LIMIT_BYTES = 64 * 1024
 _READ_LIMIT = 4 * VALUE_LIMIT_BYTES
 """Characters of a value that are looked through for secrets; four times what is kept of it."""
 _BORDER = 4096
-"""Characters at the end of a text that was cut before it was looked through: half a secret may stand there."""
+"""Characters at the end of a text that was cut before the look through: half a secret may stand there."""
 _SMALLEST, _GREATEST = -(1 << 63), (1 << 63) - 1
 _DEPTH_LIMIT = 16
 _LENGTH_LIMIT = 10_000
@@ -71,7 +71,7 @@ def _sanitize(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return result, changed
 
 
-def _to_value(value: Any, depth: int) -> tuple[Any, bool]:
+def _to_value(value: Any, depth: int) -> tuple[Any, bool]:  # noqa: PLR0911  one line for each kind
     """A value that OTLP can carry, and whether it differs from what was given."""
     kind = type(value)
     if kind is str:
@@ -90,7 +90,7 @@ def _to_value(value: Any, depth: int) -> tuple[Any, bool]:
         return "[nested too deep]", True
     try:
         return _to_nested(value, depth + 1)
-    except Exception:
+    except Exception:  # noqa: BLE001  a foreign object may do anything
         return _unreadable(value), True
 
 
@@ -105,10 +105,11 @@ def _to_nested(value: Any, depth: int) -> tuple[Any, bool]:
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
         items = [_to_value(item, depth) for item in list(value)[:_LENGTH_LIMIT]]
         return [item for item, _ in items], len(value) > _LENGTH_LIMIT or any(changed for _, changed in items)
-    if isinstance(value, bool | int | float | str | bytes):
-        for base in (int, float, str, bytes):  # an enum, a numpy number: its plain value is what was meant
-            if isinstance(value, base):
-                return _to_value(base.__new__(base, value), depth)
+    # An enum, a numpy number: its plain value is what was meant.
+    if isinstance(value, int):
+        return _to_value(int.__int__(value), depth)
+    if isinstance(value, float):
+        return _to_value(float.__float__(value), depth)
     return _to_text(value)[0], True
 
 
@@ -116,7 +117,7 @@ def _to_text(value: Any) -> tuple[str, bool]:
     """A plain text that UTF-8 can carry, and whether it differs from what was given."""
     try:
         text = value if type(value) is str else str.__str__(value) if isinstance(value, str) else str(value)
-    except Exception:
+    except Exception:  # noqa: BLE001  a foreign object may do anything
         return _unreadable(value), True
     text = text[: _READ_LIMIT + 1]
     try:

@@ -31,7 +31,7 @@ class Encoder:
 
     def __init__(self, cleaner: Cleaner) -> None:
         self._cleaner = cleaner
-        # By identity: to hash a resource is to serialize it. The objects are kept, so that no id is used again.
+        # By identity: to hash a resource is to serialize it. The objects are kept, so no id is used again.
         self._sources: dict[tuple[int, int], tuple[Source, object, object]] = {}
 
     def span(
@@ -55,13 +55,14 @@ class Encoder:
             wire.fixed64(b"\x39", start_ns),
             wire.fixed64(b"\x41", span.end_time or 0) if is_end else b"",
             wire.attributes(b"\x4a", values),
-            self._rest(span) if is_end or span._links else b"",
+            self._rest(span) if is_end or span._links else b"",  # noqa: SLF001  the public property copies
             wire.status(code, message) if is_end else b"",
             wire.fixed32(b"\x85\x01", _flags(span.parent)),
         ]  # fmt: skip
         return SpanRecord(
-            trace_id, span_id, parent_id, name, kind, start_ns, span.end_time if is_end else None, code, message,
-            values, b"".join(parts), self.source(span.resource, span.instrumentation_scope), was_open,
+            trace_id, span_id, parent_id, name, kind, start_ns, span.end_time if is_end else None,
+            code, message, values, b"".join(parts),
+            self.source(span.resource, span.instrumentation_scope), was_open,
         )  # fmt: skip
 
     def _status(self, span: ReadableSpan) -> tuple[int, str]:
@@ -181,15 +182,6 @@ class Encoder:
                 resource,
                 scope,
             )
-            self._sources[key] = known
-        return known[0]
-
-    def plain_source(self, resource: Mapping[str, Any], scope_name: str) -> Source:
-        """The same for a sender that has no SDK objects: a resource's attributes and the name of a scope."""
-        key = (id(resource), hash(scope_name))
-        known = self._sources.get(key)
-        if known is None:
-            known = Source(self.resource(resource), wire.text(b"\x0a", scope_name)), resource, scope_name
             self._sources[key] = known
         return known[0]
 

@@ -100,7 +100,7 @@ class CleanLogExporter(LogRecordExporter):
 
     def shutdown(self) -> None:
         """Shut the other exporter down."""
-        self._inner.shutdown()
+        self._inner.shutdown()  # type: ignore[no-untyped-call]  # upstream lacks the annotation
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """What the other exporter says, if it can be asked."""

@@ -34,7 +34,7 @@ class RecordingSpanProcessor(SpanProcessor):
         self._writer = writer
         self._open: set[int] = set()
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002  the SDK's signature
         """Record the start of a task, agent, plan, step, tool, command or model call."""
         try:
             if not self.is_active or not span.context.trace_flags.sampled:
@@ -44,7 +44,7 @@ class RecordingSpanProcessor(SpanProcessor):
                 record = self._encoder.span(span, attributes, is_end=False)
                 self._open.add(span.context.span_id)
                 self._writer.submit(record, is_urgent=True)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the border to the host
             self._writer.count_error("processor", type(error).__qualname__)
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -58,7 +58,7 @@ class RecordingSpanProcessor(SpanProcessor):
                 self._open.discard(context.span_id)
             record = self._encoder.span(span, _copy_attributes(span), is_end=True, was_open=was_open)
             self._writer.submit(record)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the border to the host
             self._writer.count_error("processor", type(error).__qualname__)
             self._writer.count_drop("traces", "encode_error")
 
@@ -87,7 +87,7 @@ class RecordingLogProcessor(LogRecordProcessor):
             return
         try:
             self._writer.submit(self._encoder.log(log_record))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the border to the host
             self._writer.count_error("processor", type(error).__qualname__)
             self._writer.count_drop("logs", "encode_error")
 
@@ -103,6 +103,6 @@ class RecordingLogProcessor(LogRecordProcessor):
 
 def _copy_attributes(span: ReadableSpan) -> dict[str, Any]:
     """A copy in one atomic step: another thread may still set attributes, and to iterate would fail then."""
-    attributes = span._attributes
+    attributes = span._attributes  # noqa: SLF001  the public property copies
     copy = getattr(attributes, "copy", None)
     return copy() if copy is not None else dict(attributes or {})

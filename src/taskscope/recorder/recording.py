@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from taskscope.store.history import History, open_history
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from taskscope.store.records import Record
 
-    from .encoding import Encoder
     from .writer import Writer
 
 
@@ -29,13 +28,12 @@ class Recording:
         self,
         store_path: Path,
         writer: Writer | None = None,
-        encoder: Encoder | None = None,
-        resource: Mapping[str, Any] | None = None,
+        resource: bytes = b"",
     ) -> None:
         self.store_path = store_path
         self._writer = writer
-        self._encoder = encoder
-        self._resource = resource or {}
+        self.resource = resource
+        """Serialized OTLP `Resource` of this process; empty when disabled."""
         self._closers: list[Callable[[], object]] = []
         self._is_closed = False
 
@@ -68,37 +66,6 @@ class Recording:
         if self._writer is not None:
             self._writer.submit(record)
 
-    def submit_line(
-        self,
-        *,
-        time_ns: int,
-        severity_number: int,
-        severity_text: str,
-        body: str,
-        attributes: Mapping[str, Any],
-        trace_id: bytes | None = None,
-        span_id: bytes | None = None,
-    ) -> None:
-        """Record a log line of this program, cleaned and encoded on the way."""
-        if self._writer is None or self._encoder is None:
-            return
-        try:
-            record = self._encoder.line(
-                time_ns=time_ns,
-                observed_ns=time_ns,
-                severity_number=severity_number,
-                severity_text=severity_text,
-                body=body,
-                attributes=attributes,
-                trace_id=trace_id,
-                span_id=span_id,
-                source=self._encoder.plain_source(self._resource, "taskscope.logs"),
-            )
-            self._writer.submit(record)
-        except Exception as error:
-            self._writer.count_error("recorder", type(error).__qualname__)
-            self._writer.count_drop("logs", "encode_error")
-
     def count_error(self, component: str, error_type: str) -> None:
         """Count an error that was kept from the host, for `taskscope.internal.errors`."""
         if self._writer is not None:
@@ -112,7 +79,7 @@ class Recording:
         return self._writer is None or self._writer.flush(timeout)
 
     def shutdown(self, timeout: float) -> bool:
-        """Flush, stop and leave the store, exporters included, within `timeout` seconds; the truth of the flush."""
+        """Flush, stop and leave the store, exporters too, within `timeout` seconds; what the flush says."""
         if self._is_closed or self._writer is None:
             self._is_closed = True
             return True
@@ -129,7 +96,7 @@ class Recording:
         return is_flushed
 
     def history(self) -> History:
-        """The read face of the store, to be closed; raises StoreError when there is none or it is unusable."""
+        """The read face of the store, to be closed; StoreError when there is none or it is unusable."""
         return open_history(self.store_path)
 
 

@@ -1,7 +1,7 @@
 """Puts the recorder into the program: into a provider that is there, else into one of its own.
 
-The SDK is imported here, when `install` is called, and not before. `OTEL_*` variables of the SDK and its stock
-exporters count as always.
+The SDK is imported here, when `install` is called, and not before. `OTEL_*` variables of the SDK and its
+stock exporters count as always.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _build(
     encoder = Encoder(cleaner)
     writer = Writer(lambda: StoreSession(path), drain_errors=drain_errors)
     resource = _make_resource(settings)
-    recording = Recording(path, writer, encoder, resource.attributes)
+    recording = Recording(path, writer, encoder.resource(resource.attributes))
     span_processor = RecordingSpanProcessor(encoder, writer)
     log_processor = RecordingLogProcessor(encoder, writer)
     tracer_provider, logger_provider = _find_tracer_provider(resource), _find_logger_provider(resource)
@@ -102,7 +102,7 @@ def _make_resource(settings: Settings) -> Resource:
 
 
 def _find_tracer_provider(resource: Resource) -> TracerProvider:
-    """The program's provider; where there is none, ours becomes it. Our own exit is bounded, so it has no hook."""
+    """The program's provider, or one of ours, without the SDK's own exit hook: ours is bounded."""
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
 
@@ -149,7 +149,7 @@ def _add_exporters(
 def _set_meter_provider(
     settings: Settings, recording: Recording, resource: Resource, readers: Sequence[MetricReader]
 ) -> None:
-    """A provider for the host's own instruments, where somebody reads them; the contract's come from the record."""
+    """A provider for the host's own instruments, if somebody reads them; ours come from the record."""
     has_endpoint = settings.otlp_endpoint or settings.otlp_metrics_endpoint
     if not readers and not has_endpoint:
         return

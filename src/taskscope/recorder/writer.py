@@ -1,8 +1,8 @@
 """One thread that takes records from a bounded queue to the store; the application never waits for it.
 
-While the store cannot be written (full disk, no rights, newer version), records stay in the queue, one warning is
-given, and the thread tries again after 0.5 to 30 s and at every flush: when the store is back, it goes on with
-what it kept. What no longer fits is dropped and counted.
+While the store cannot be written (full disk, no rights, newer version), records stay in the queue, one
+warning is given, and the thread tries again after 0.5 to 30 s and at every flush: when the store is back,
+it goes on with what it kept. What no longer fits is dropped and counted.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Writer:
             self._lost += 1
 
     def flush(self, timeout: float) -> bool:
-        """Whether all that was submitted before is stored, within `timeout` seconds and without loss meanwhile."""
+        """Whether all submitted before is stored, within `timeout` seconds, and nothing was lost meanwhile."""
         deadline = time.monotonic() + timeout
         with self._lock:
             goal, lost, attempts = self._submitted, self._lost, self._attempts
@@ -249,7 +249,7 @@ class Writer:
         began = time.monotonic()
         try:
             self._write(batch, accounts)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  the border to the host
             with self._lock:
                 self._queue[:0] = batch
                 self._accounts.add(accounts)
@@ -260,7 +260,7 @@ class Writer:
         return True
 
     def _write(self, batch: list[Record], accounts: Accounts) -> None:
-        """Write a batch; one that holds a bad record is halved until that record stands alone and is dropped."""
+        """Write a batch; halved around a bad record until that one stands alone and is dropped."""
         if self._session is None:
             self._session = self._make_session()
         try:
@@ -301,8 +301,8 @@ class Writer:
         if not self._has_warned:
             self._has_warned = True
             _logger.warning(
-                "taskscope: the store cannot be written (%s); telemetry is kept in memory, up to %d MiB", error,
-                self._limit_bytes >> 20,
+                "taskscope: the store cannot be written (%s); telemetry is kept in memory, up to %d MiB",
+                error, self._limit_bytes >> 20,
             )  # fmt: skip
 
     def _resume(self, seconds: float) -> None:

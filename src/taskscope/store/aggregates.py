@@ -1,8 +1,8 @@
 """What a reader of metrics gets: all processes of the host, the dead and the living, from 0 on.
 
-The tables hold what writers summed. Added here, at read time: open spans of dead processes that no writer has
-closed yet, counted by the same rules; gauges of what is open now in living processes; and zeros for series whose
-label values are known beforehand.
+The tables hold what writers summed. Added here, at read time: open spans of dead processes that no writer
+has closed yet, counted by the same rules; gauges of what is open now in living processes; and zeros for
+series whose label values are known beforehand.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics, spans
@@ -128,7 +128,7 @@ def _known_series(metric: Metric) -> Iterator[tuple[str, ...]]:
     """Label values that are known before any record; an error may also be none."""
     if metric.instrument not in _STARTS_FROM_ZERO:
         return iter(())
-    choices = []
+    choices: list[tuple[str, ...]] = []
     for label in metric.labels:
         if label == attr.ERROR_TYPE:
             choices.append(("",))

@@ -29,14 +29,15 @@ _PRAGMAS = (
 def open_database(path: Path, *, create: bool, read_only: bool = False) -> sqlite3.Connection:
     """A connection to the store at `path`, in autocommit mode; the caller closes it.
 
-    Raises StoreMissingError when there is none and `create` is false, StoreTooNewError when a newer version has
-    changed it, StoreError when it cannot be opened or is no store of ours.
+    Raises StoreMissingError when there is none and `create` is false, StoreTooNewError when a newer version
+    has changed it, StoreError when it cannot be opened or is no store of ours.
     """
     try:
         if create and not read_only:
             _prepare(path)
         elif not path.exists():
-            msg = f"no store at {str(path)!r}: run `taskscope run` once, or set AGENT_HOME to the folder that has one"
+            advice = "run `taskscope run` once, or set AGENT_HOME to the folder that has one"
+            msg = f"no store at {str(path)!r}: {advice}"
             raise StoreMissingError(msg)
         return _open(path, read_only=read_only)
     except (sqlite3.Error, OSError) as error:
@@ -47,7 +48,7 @@ def open_database(path: Path, *, create: bool, read_only: bool = False) -> sqlit
 
 
 def _prepare(path: Path) -> None:
-    """Create or migrate the file under a lock: of 16 processes that do so at once, 33 of 320 found it locked."""
+    """Create or migrate the file under a lock: without, 33 of 320 that did so at once found it locked."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
@@ -71,7 +72,7 @@ def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
             msg = (
                 f"store {str(path)!r} is of an older version: run any writing command, `taskscope run`, once"
             )
-            raise StoreMissingError(msg)
+            raise StoreMissingError(msg)  # noqa: TRY301  one border for all errors of opening
         for pragma in _PRAGMAS:
             connection.execute(pragma)
     except BaseException:
@@ -144,5 +145,5 @@ def insert_many(
         while len(rows) - position >= size:
             flat = [value for one in rows[position : position + size] for value in one]
             values = ", ".join((row,) * size)
-            connection.execute(f"INSERT INTO {table}({', '.join(columns)}) VALUES {values}{tail}", flat)
+            connection.execute(f"INSERT INTO {table}({', '.join(columns)}) VALUES {values}{tail}", flat)  # noqa: S608  our own words
             position += size

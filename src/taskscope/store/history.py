@@ -1,7 +1,7 @@
 """The read face of the store: tasks from the ledger, one trace as a tree, log lines, cost.
 
-Every answer is true at the moment it is given: an open span whose process is gone reads as interrupted, whether
-or not a writer has closed it yet. No SDK and no protobuf is imported on this path.
+Every answer is true at the moment it is given: an open span whose process is gone reads as interrupted,
+whether or not a writer has closed it yet. No SDK and no protobuf is imported on this path.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from taskscope.errors import NotFoundError
 from taskscope.semconv import attributes as attr
@@ -125,7 +125,7 @@ class History:
         """Close the connection."""
         self._connection.close()
 
-    def __enter__(self) -> History:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -174,7 +174,7 @@ class History:
 
     def _tasks(self, where: str, values: tuple[object, ...], limit: int) -> list[TaskSummary]:
         rows = self._connection.execute(
-            f"SELECT {_TASK_COLUMNS} FROM task WHERE started IS NOT NULL AND {where} "
+            f"SELECT {_TASK_COLUMNS} FROM task WHERE started IS NOT NULL AND {where} "  # noqa: S608  our own words
             "ORDER BY started DESC, id DESC LIMIT ?",
             (*values, limit),
         ).fetchall()
@@ -207,7 +207,7 @@ class History:
     def roots(self, trace_id: str) -> list[SpanNode]:
         """All spans of a trace as trees: those without a parent in the store, oldest first."""
         nodes = {node.span_id: node for node in self._nodes(trace_id)}
-        roots = []
+        roots: list[SpanNode] = []
         for node in sorted(nodes.values(), key=lambda node: node.start_ns):
             parent = nodes.get(node.parent_id or "")
             (roots if parent is None else parent.children).append(node)
@@ -253,7 +253,7 @@ class History:
             where += " AND (task = ? OR trace = ?)"
             values += (task.task_id, _to_bytes(task.trace_id))  # type: ignore[assignment]
         rows = self._connection.execute(
-            f"SELECT seq, source, body FROM log WHERE {where} ORDER BY seq DESC LIMIT ?",
+            f"SELECT seq, source, body FROM log WHERE {where} ORDER BY seq DESC LIMIT ?",  # noqa: S608  our own words
             (*values, limit),
         ).fetchall()
         return [self._to_line(*row) for row in reversed(rows)]
@@ -268,7 +268,7 @@ class History:
         return self._resources[source]
 
     def cost_since(self, since_ns: int) -> tuple[int, int]:
-        """Known cost in micro-dollars and the number of calls of unknown cost, of calls that ended since then."""
+        """Known cost in micro-dollars, and the number of calls of unknown cost, that ended since then."""
         row = self._connection.execute(
             "SELECT total(micro_usd), total(micro_usd IS NULL) FROM charge WHERE time >= ?", (since_ns,)
         ).fetchone()
@@ -277,8 +277,8 @@ class History:
 
 _COLUMNS = (
     "id", "trace", "kind", "text", "repository", "outcome", "verification", "started", "ended", "error_type",
-    "cost_micro_usd", "unpriced_calls", "llm_calls", "replayed_calls", "input_tokens", "output_tokens", "patch_path",
-    "findings", "error", "summary", "model", "source", "attempt", "process",
+    "cost_micro_usd", "unpriced_calls", "llm_calls", "replayed_calls", "input_tokens", "output_tokens",
+    "patch_path", "findings", "error", "summary", "model", "source", "attempt", "process",
 )  # fmt: skip
 _TASK_COLUMNS = ", ".join(_COLUMNS)
 _ENDED = _COLUMNS.index("ended")

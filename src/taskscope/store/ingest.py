@@ -1,7 +1,7 @@
 """Writes records: one transaction for spans, open spans, trace summaries, the ledger, logs and aggregates.
 
-What is committed is all there, what failed is not there at all, and the same batch may be tried again. Who calls
-it, when, and what happens to a batch that cannot be written is the recorder's matter.
+What is committed is all there, what failed is not there at all, and the same batch may be tried again.
+Who calls it, when, and what happens to a batch that cannot be written is the recorder's matter.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
@@ -101,7 +101,7 @@ class Ingest:
         self._open.difference_update(span.span_id for span in ends)
 
     def recover(self) -> int:
-        """Close what dead processes left open, one transaction for each of them; the number of spans closed."""
+        """Close what dead processes left open, one transaction for each; the number of spans closed."""
         folder = find_locks_path(self._connection)
         return sum(self._bury(process, end_ns) for process, end_ns in find_dead(self._connection, folder))
 
@@ -176,7 +176,7 @@ class Ingest:
             some = span_ids[position : position + _DELETED_AT_ONCE]
             marks = ", ".join("?" * len(some))
             self._connection.execute(
-                f"DELETE FROM open WHERE process = ? AND span IN ({marks})",
+                f"DELETE FROM open WHERE process = ? AND span IN ({marks})",  # noqa: S608  our own words
                 (self._process_id, *some),
             )
 
@@ -221,7 +221,7 @@ class Ingest:
         insert_many(self._connection, "log", columns, rows)
 
     def _summarize(self, ended: Sequence[_Stored], opened: Sequence[_Stored]) -> None:
-        """Keep one row for each trace up to date: listing traces by GROUP BY takes a second on a million spans."""
+        """Keep one row for each trace: listing them by GROUP BY takes a second on a million spans."""
         summaries: dict[bytes, _Summary] = {}
         for span in (*opened, *ended):
             summary = summaries.setdefault(span.record.trace_id, _Summary())

@@ -1,9 +1,9 @@
 """Open spans whose process is gone: how they read, and how they are closed for good.
 
-Whoever reads sees them as interrupted at once, without writing. The next writer (a recorder's start, `serve`)
-closes them: in one transaction the span is stored and counted, and its row in `open` disappears, so that it is
-counted once however many find it. `aggregates.py` counts what is not closed yet by the same rules, and so both
-show the same number at every moment.
+Whoever reads sees them as interrupted at once, without writing. The next writer (a recorder's start,
+`serve`) closes them: in one transaction the span is stored and counted, and its row in `open` disappears,
+so that it is counted once however many find it. `aggregates.py` counts what is not closed yet by the same
+rules, and so both show the same number at every moment.
 """
 
 from __future__ import annotations

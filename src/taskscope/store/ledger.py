@@ -1,7 +1,7 @@
 """The ledger of tasks: one row for each, filled from the task's span, from its calls and from notes.
 
-Every statement may come first: a foreign sender's calls arrive before the task's own span has ended. Runs inside
-the caller's transaction.
+Every statement may come first: a foreign sender's calls arrive before the task's own span has ended. Runs
+inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ ON CONFLICT(id) DO UPDATE SET
 WHERE task.span IS NULL OR task.ended IS NOT NULL OR excluded.attempt > task.attempt
 """
 _END = """
-INSERT INTO task(id, process, trace, span, kind, source, attempt, started, ended, outcome, verification, error_type)
-VALUES(:id, :process, :trace, :span, :kind, :source, :attempt, :started, :ended, :outcome, :verification, :error)
+INSERT INTO task(id, process, trace, span, kind, source, attempt, started, ended, outcome, verification,
+    error_type)
+VALUES(:id, :process, :trace, :span, :kind, :source, :attempt, :started, :ended, :outcome, :verification,
+    :error)
 ON CONFLICT(id) DO UPDATE SET
     trace = excluded.trace, span = excluded.span, kind = excluded.kind, source = excluded.source,
-    attempt = excluded.attempt, started = excluded.started, ended = excluded.ended, outcome = excluded.outcome,
-    verification = excluded.verification, error_type = excluded.error_type,
+    attempt = excluded.attempt, started = excluded.started, ended = excluded.ended,
+    outcome = excluded.outcome, verification = excluded.verification, error_type = excluded.error_type,
     process = coalesce(task.process, excluded.process)
 WHERE task.span IS NULL OR task.span = excluded.span OR excluded.attempt > task.attempt
 """

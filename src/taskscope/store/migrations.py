@@ -28,14 +28,14 @@ _M001_FIRST_STORE = (
         id INTEGER PRIMARY KEY, resource BLOB NOT NULL, scope BLOB NOT NULL, UNIQUE(resource, scope))""",
     # AUTOINCREMENT: deletion must not re-use a number that a cursor has passed.
     """CREATE TABLE span(
-        seq INTEGER PRIMARY KEY AUTOINCREMENT, source INTEGER NOT NULL, trace BLOB NOT NULL, span BLOB NOT NULL,
-        parent BLOB, role INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, source INTEGER NOT NULL, trace BLOB NOT NULL,
+        span BLOB NOT NULL, parent BLOB, role INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,
         bytes INTEGER NOT NULL, body BLOB NOT NULL)""",
     # One index for a trace and for the children of a span, which the calls of an agent are counted by.
     "CREATE INDEX span_trace ON span(trace, parent)",
     """CREATE TABLE open(
-        process INTEGER NOT NULL, span BLOB NOT NULL, source INTEGER NOT NULL, trace BLOB NOT NULL, parent BLOB,
-        role INTEGER NOT NULL, start INTEGER NOT NULL, body BLOB NOT NULL,
+        process INTEGER NOT NULL, span BLOB NOT NULL, source INTEGER NOT NULL, trace BLOB NOT NULL,
+        parent BLOB, role INTEGER NOT NULL, start INTEGER NOT NULL, body BLOB NOT NULL,
         PRIMARY KEY(process, span)) WITHOUT ROWID""",
     """CREATE TABLE trace(
         trace BLOB PRIMARY KEY, start INTEGER NOT NULL, stop INTEGER NOT NULL, spans INTEGER NOT NULL,
@@ -45,13 +45,14 @@ _M001_FIRST_STORE = (
         severity INTEGER NOT NULL, event TEXT, task TEXT, trace BLOB, span BLOB,
         bytes INTEGER NOT NULL, body BLOB NOT NULL)""",
     "CREATE INDEX log_task ON log(task) WHERE task IS NOT NULL",
-    # The ledger. A row may begin with a note or a call before its task's span is here: `started` is null then.
+    "CREATE INDEX log_trace ON log(trace) WHERE trace IS NOT NULL",
+    # The ledger. A row may begin with a note or a call, before its task's span is here: `started` is null.
     """CREATE TABLE task(
         id TEXT PRIMARY KEY, process INTEGER, trace BLOB, span BLOB, kind TEXT, source TEXT, attempt INTEGER,
-        text TEXT, repository TEXT, model TEXT, started INTEGER, ended INTEGER, outcome TEXT, verification TEXT,
-        error_type TEXT, llm_calls INTEGER NOT NULL DEFAULT 0, replayed_calls INTEGER NOT NULL DEFAULT 0,
-        input_tokens INTEGER, output_tokens INTEGER, cost_micro_usd INTEGER,
-        unpriced_calls INTEGER NOT NULL DEFAULT 0, findings TEXT, patch_path TEXT, summary TEXT, error TEXT
+        text TEXT, repository TEXT, model TEXT, started INTEGER, ended INTEGER, outcome TEXT,
+        verification TEXT, error_type TEXT, llm_calls INTEGER NOT NULL DEFAULT 0,
+        replayed_calls INTEGER NOT NULL DEFAULT 0, input_tokens INTEGER, output_tokens INTEGER,
+        cost_micro_usd INTEGER, unpriced_calls INTEGER NOT NULL DEFAULT 0, findings TEXT, patch_path TEXT, summary TEXT, error TEXT
         ) WITHOUT ROWID""",
     "CREATE INDEX task_started ON task(started)",
     "CREATE INDEX task_trace ON task(trace)",
@@ -69,7 +70,8 @@ _M001_FIRST_STORE = (
     """CREATE TABLE histogram(
         metric TEXT NOT NULL, labels TEXT NOT NULL, count INTEGER NOT NULL, sum REAL NOT NULL,
         buckets TEXT NOT NULL, PRIMARY KEY(metric, labels)) WITHOUT ROWID""",
-    "CREATE TABLE label_value(label TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(label, value)) WITHOUT ROWID",
+    """CREATE TABLE label_value(
+        label TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(label, value)) WITHOUT ROWID""",
     """CREATE TABLE dropped(
         signal TEXT NOT NULL, reason TEXT NOT NULL, records INTEGER NOT NULL,
         PRIMARY KEY(signal, reason)) WITHOUT ROWID""",

@@ -1,7 +1,8 @@
 """Who writes into the store and whether they still live: one row and one locked file for each process.
 
-A POSIX record lock is freed by the kernel at death and not inherited by fork. It is also dropped when the process
-closes any descriptor of the file, so nobody opens its own lock file a second time: `_HELD` knows them.
+A POSIX record lock is freed by the kernel at death and not inherited by fork. It is also dropped when the
+process closes any descriptor of the file, so nobody opens its own lock file a second time: `_HELD` knows
+them.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def read_processes(connection: sqlite3.Connection, *, with_open_spans: bool = Fa
     """All processes that are not known to have ended, or all that own open spans."""
     where = "id IN (SELECT process FROM open)" if with_open_spans else "ended IS NULL"
     rows = connection.execute(
-        f"SELECT id, pid, boot, start_ticks, lock, seen, ended FROM process WHERE {where}"
+        f"SELECT id, pid, boot, start_ticks, lock, seen, ended FROM process WHERE {where}"  # noqa: S608  our own words
     )
     return [Process(*row) for row in rows]
 

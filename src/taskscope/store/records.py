@@ -1,7 +1,7 @@
 """What a writer is handed: spans, log records and notes about tasks, already redacted and encoded.
 
-Named tuples where a record is made for every span on the application's thread: a frozen dataclass of this width
-takes four times as long to build.
+Named tuples where a record is made for every span on the application's thread: a frozen dataclass of this
+width takes four times as long to build.
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
 """The one table from which spans become metrics: for each role, which metric takes what.
 
-Names, labels and buckets are declared in `semconv/metrics.py`; a label's value is the span's attribute of that
-key unless the rule says otherwise. Sums and tables are the work of `aggregates.py`.
+Names, labels and buckets are declared in `semconv/metrics.py`; a label's value is the span's attribute of
+that key unless the rule says otherwise. Sums and tables are the work of `aggregates.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics, spans
 
 from .records import SpanRecord
 from .roles import Role
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from taskscope.semconv.metrics import Metric
@@ -109,7 +109,7 @@ def _labels(**values: str) -> Callable[[SpanRecord], Iterable[_Overrides]]:
     return lambda _span: overrides
 
 
-_TEXT = _labels(GEN_AI_TOKEN_MODALITY="text")
+_TEXT = _labels(GEN_AI_TOKEN_MODALITY="text")  # noqa: S106  tokens of a model
 
 _COST = (
     Rule(metrics.LLM_COST, _live(_attribute(attr.COST_MICRO_USD))),

@@ -1,7 +1,7 @@
 """One process's hold on the store: its lock file, its row, its connection; opened at the first write.
 
-The connection may be laid down and taken up again around a fork: SQLite keeps its locks per process, and a child
-that inherited an open database would think it holds the parent's.
+The connection may be laid down and taken up again around a fork: SQLite keeps its locks per process, and
+a child that inherited an open database would think it holds the parent's.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .database import open_database
 from .ingest import Accounts, Ingest
 from .processes import ProcessLock, register_process
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .records import Record

@@ -1,7 +1,8 @@
 """Sums spans by the rules and keeps the sums in three tables.
 
-A `Tally` is what one batch adds. It is written in the transaction that stores the batch, so that a number and the
-spans behind it cannot disagree. What a reader of metrics gets beyond the tables stands in `aggregates.py`.
+A `Tally` is what one batch adds. It is written in the transaction that stores the batch, so that a number
+and the spans behind it cannot disagree. What a reader of metrics gets beyond the tables stands in
+`aggregates.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics, spans
@@ -21,6 +22,7 @@ from .rules import RULES, Number, read_gauges
 
 if TYPE_CHECKING:
     from taskscope.semconv.metrics import Metric
+
     from .records import SpanRecord
 
 Series = tuple[str, tuple[str, ...]]
@@ -36,7 +38,7 @@ LABEL_VALUES_LIMIT = 100
 class Histogram(NamedTuple):
     """Observations of one series; `bucket_counts` are not cumulative, the last is the open bucket."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody asks
     sum: float
     bucket_counts: tuple[int, ...]
 
@@ -200,7 +202,7 @@ def read_tables(connection: sqlite3.Connection) -> tuple[dict[Series, Number], d
     """All counters and gauges, and all histograms, as they are stored."""
     numbers: dict[Series, Number] = {}
     for table in ("counter", "gauge"):
-        for name, labels, value in connection.execute(f"SELECT metric, labels, value FROM {table}"):
+        for name, labels, value in connection.execute(f"SELECT metric, labels, value FROM {table}"):  # noqa: S608  our own words
             numbers[name, tuple(json.loads(labels))] = value
     histograms = {
         (name, tuple(json.loads(labels))): _to_histogram(*rest)
