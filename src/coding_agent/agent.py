@@ -37,6 +37,8 @@ _LINT = PlannedStep(kind=StepKind.LINT, title="compile and lint")
 _TEST = PlannedStep(kind=StepKind.TEST, title="run the tests")
 _VERIFY = PlannedStep(kind=StepKind.VERIFY, title="verify by the target's own checks")
 
+_NOTHING_RAN = {"test/none", "test/unavailable"}
+"""Findings which say that the target has no checks that could have failed."""
 _RELATED_LIMIT = 5
 """Files named to a person whose task is beyond the rules."""
 
@@ -86,13 +88,14 @@ class Agent:
 
     def __init__(
         self,
-        workspace: Workspace,
-        equip: Callable[[Path], Equipment],
+        choose_workspace: Callable[[Task], Workspace],
+        equip: Callable[[Path, Workspace], Equipment],
         *,
         max_rounds: int,
         describe_environment: Callable[[], Mapping[str, Fact]],
     ) -> None:
-        self._workspace = workspace
+        self._choose_workspace = choose_workspace
+        self._workspace: Workspace | None = None
         self._equip = equip
         self._max_rounds = max_rounds
         self._describe_environment = describe_environment
@@ -103,7 +106,7 @@ class Agent:
         self._progress = _Progress()
         try:
             with ExitStack() as stack:
-                stack.callback(self._save_patch)
+                stack.callback(self._rescue_patch)
                 return self._run(task, stack)
         except (TaskStoppedError, KeyboardInterrupt) as error:
             return self._ended(task, TaskOutcome.STOPPED, error)
@@ -114,19 +117,20 @@ class Agent:
         """Diagnose and plan in a work tree of its own; nothing is carried out."""
         self._progress = _Progress()
         with ExitStack() as stack:
-            equipment = self._prepare(task, stack)
+            equipment = self.prepare(task, stack)
             self._look_around(task, equipment)
             findings = self._diagnose(equipment)
             return equipment.planner.plan(task, findings, revision=0), findings
 
     def work(self, task: Task, stack: ExitStack) -> tuple[Equipment, WorkReport]:
         """Do all but verification: prepare the work tree, look around, then rounds of plan and execute."""
-        equipment = self._prepare(task, stack)
+        equipment = self.prepare(task, stack)
         self._look_around(task, equipment)
         while self._progress.rounds < self._max_rounds and self._go_round(task, equipment):
             pass
         equipment.finish()
-        self._save_patch()
+        if self._progress.files_changed:
+            self.save_patch()
         self._progress.phase = Phase.REMEMBER
         report = self._progress.report()
         equipment.memory.upsert(_note(task, "scratch", _describe_work(report)))
@@ -139,13 +143,20 @@ class Agent:
         self._remember(task, equipment, report, outcome)
         return outcome
 
-    def _save_patch(self) -> None:
-        """Keep the edits as a patch while the work tree stands, also of a task that ends before its time."""
-        if self._progress.files_changed and not self._progress.patch:
+    def prepare(self, task: Task, stack: ExitStack) -> Equipment:
+        """Make the work tree, which the stack removes, and lay out the tools on it."""
+        self._workspace = self._choose_workspace(task)
+        return self._equip(stack.enter_context(self._workspace.open(task)), self._workspace)
+
+    def save_patch(self) -> None:
+        """Keep the edits made so far as a patch, while the work tree stands."""
+        if self._workspace is not None:
             self._progress.patch = self._workspace.patch(sorted(self._progress.files_changed))
 
-    def _prepare(self, task: Task, stack: ExitStack) -> Equipment:
-        return self._equip(stack.enter_context(self._workspace.open(task)))
+    def _rescue_patch(self) -> None:
+        """Keep the edits of a task that ends before its time."""
+        if self._progress.files_changed and not self._progress.patch:
+            self.save_patch()
 
     def _look_around(self, task: Task, equipment: Equipment) -> None:
         self._progress.phase = Phase.RECALL
@@ -166,7 +177,7 @@ class Agent:
         self._progress.rounds += 1
         self._progress.phase = Phase.EXECUTE
         results = [self._execute(equipment, step) for step in plan.steps]
-        self._progress.discoveries += [finding for result in results for finding in result.findings]
+        self._progress.discoveries += [finding for result in results for finding in _told_by(result)]
         return any(result.outcome is StepOutcome.SUCCEEDED for result in results)
 
     def _diagnose(self, equipment: Equipment) -> tuple[Finding, ...]:
@@ -189,7 +200,8 @@ class Agent:
             return Verification.FAILED  # the tests have just said so, on this very tree
         step = replace(_VERIFY, arguments={"files_changed": "\n".join(report.files_changed)})
         result = self._execute(equipment, step)
-        self._progress.findings += result.findings
+        if not report.findings:  # else the tests have said it before
+            self._progress.discoveries += result.findings
         return result.verification or Verification.NOT_VERIFIED
 
     def _judge(self, task: Task, report: WorkReport, verification: Verification) -> Outcome:
@@ -273,7 +285,15 @@ def judge(report: WorkReport, verification: Verification, *, by_rules: bool) -> 
 
 
 def _has_failing_tests(findings: Sequence[Finding]) -> bool:
-    return any(finding.rule.startswith(("test/", "syntax/")) for finding in findings)
+    ran = [finding for finding in findings if finding.rule not in _NOTHING_RAN]
+    return any(finding.rule.startswith(("test/", "syntax/")) for finding in ran)
+
+
+def _told_by(result: StepResult) -> tuple[Finding, ...]:
+    """Return what a step found out; a step that failed says why, so that no refusal is lost."""
+    if result.outcome is not StepOutcome.FAILED:
+        return result.findings
+    return (*result.findings, Finding(rule=f"step/{result.error_type}", message=result.summary))
 
 
 def _error_type(error: BaseException) -> str:

@@ -104,7 +104,7 @@ class AgentSettings:
     """What the agent is told about its home and its helpers; secrets are read here and nowhere else."""
 
     home: Path
-    """Absolute path of the agent's own folder: `skills/`, `memory/`, `plans/`, `index/`, `work/`, `tasks/`."""
+    """Absolute path of the agent's own folder; each part keeps what it has in one below it."""
     openai_api_key: str | None = field(default=None, repr=False)
     openai_base_url: str | None = None
     anthropic_api_key: str | None = field(default=None, repr=False)
