@@ -35,6 +35,9 @@ _SLUGS = (
 )
 """Slug and what the compiler's message holds: texts of CPython 3.8 to 3.14."""
 
+_VAGUE = re.compile(r"EO[FL] while|in identifier")
+"""Texts of 3.8 and 3.9 that point to the end of the line or file instead of the fault."""
+
 # Runs in the target's Python (3.6 or newer), so it is written for the oldest. Only faults and digests come
 # back, which keeps the answer small. A digest of the syntax tree tells whether two texts mean the same.
 _CHILD = r"""
@@ -113,7 +116,7 @@ def find_faults(bench: Workbench, paths: Sequence[str]) -> Mapping[str, Fault]:
     asked too, and believed when it objects as well: the target has still the last word on every repair.
     """
     faults = _read_faults(_ask(bench, bench.tests.python, paths, ()))
-    vague = [path for path, fault in faults.items() if fault.slug == "other"]
+    vague = [path for path, fault in faults.items() if fault.slug == "other" or _VAGUE.search(fault.text)]
     own = Path(sys.executable)
     if vague and own != bench.tests.python:
         opinions = _read_faults(_ask(bench, own, vague, ()))

@@ -76,7 +76,7 @@ def _scope(finding: Finding) -> _Key:
     if finding.rule == UNDEFINED_NAME:
         return (finding.rule, finding.path, finding.data.get("name", finding.message))
     if finding.rule.startswith("ruff/"):
-        return ("ruff", finding.path)
+        return (finding.rule, finding.path)
     if finding.rule.startswith("test/"):
         has_cause = finding.rule in _NAMED_CAUSES
         return (finding.rule, finding.data.get("text" if has_cause else "test", finding.message))

@@ -6,10 +6,8 @@ trees) count as one. Which edits fit which message is the business of each skill
 
 from __future__ import annotations
 
-import io
 import re
-import tokenize
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from coding_agent.compiler import compile_texts
@@ -32,7 +30,9 @@ _TRIALS_LIMIT = 8
 """Runs of the target's suite that may decide between proposals that compile."""
 _SAME_FAULT_LIMIT = 200
 """Faults of one kind that are repaired in one file, one after another."""
-_LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+_PIECE = re.compile(r"\w+|[^\w\s]")
+# A word or one sign. Places inside strings and comments are among them: a sign put there cures nothing, so
+# the compiler sorts these proposals out.
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +42,34 @@ class _Choice:
     text: str | None
     reason: str
     next_fault: Finding | None = None
+    tied: tuple[str, ...] = ()
+    """Texts between which nothing decides."""
 
 
-def repair_syntax(finding: Finding, bench: Workbench, propose: Propose, *, must_pass: bool = False) -> Repair:
+def repair_syntax(
+    finding: Finding,
+    bench: Workbench,
+    propose: Propose,
+    *,
+    must_pass: bool = False,
+    trusts_first: bool = False,
+) -> Repair:
     """Repair this fault, and those of the same kind that follow it in the file, where one edit stands out.
 
     Chosen is the only proposal that compiles; of several, the one that the tests prefer. A file with more
     faults further down counts as repaired when exactly one proposal moves the compiler past the edit. With
-    `must_pass` the tests have to pass too, since the message alone does not tell the place.
+    `must_pass` the tests have to pass too, since the message alone does not tell the place. With
+    `trusts_first` the first proposal is what the message itself says, and wins a tie.
     """
     path = finding.path
     assert path is not None
     text = bench.files.read(path)
     chosen, summary = None, ""
     for _ in range(_SAME_FAULT_LIMIT):
-        choice = _choose(text, finding, bench, propose, must_pass=must_pass)
+        proposals = _propose_all(text, finding, propose)
+        choice = _choose(text, proposals, finding, bench, must_pass=must_pass)
+        if trusts_first and proposals[:1] and proposals[0] in choice.tied:
+            choice = _Choice(proposals[0], f"what the message says compiles: {_describe(text, proposals[0])}")
         if choice.text is None:
             summary = summary or choice.reason
             break
@@ -72,21 +85,25 @@ def repair_syntax(finding: Finding, bench: Workbench, propose: Propose, *, must_
         return Repair(outcome=RepairOutcome.SUCCEEDED, summary=summary, files_changed=edit.keep())
 
 
-def _choose(text: str, finding: Finding, bench: Workbench, propose: Propose, *, must_pass: bool) -> _Choice:
-    assert finding.path is not None
+def _propose_all(text: str, finding: Finding, propose: Propose) -> list[str]:
     lines = split_lines(text)
     if finding.line is None or not 1 <= finding.line <= len(lines):
-        return _Choice(None, f"the compiler names no line of {finding.path}")
+        return []
     found = dict.fromkeys(proposal for proposal in propose(lines, finding) if proposal != text)
-    proposals = list(found)[:_PROPOSALS_LIMIT]
+    return list(found)[:_PROPOSALS_LIMIT]
+
+
+def _choose(
+    text: str, proposals: Sequence[str], finding: Finding, bench: Workbench, *, must_pass: bool
+) -> _Choice:
     verdicts = compile_texts(bench, proposals)
     whole = _distinct(proposals, verdicts)
-    where = finding.where()
     if not whole and not must_pass:
         return _advance(text, proposals, verdicts, finding)
     if len(whole) == 1 and not must_pass:
         return _Choice(whole[0], f"one edit compiles: {_describe(text, whole[0])}")
     if not whole:
+        where = finding.where()
         return _Choice(None, f"none of {len(proposals)} edits for {finding.message!r} at {where} compiles")
     return _try_all(text, whole, finding, bench)
 
@@ -118,24 +135,29 @@ def _advance(text: str, proposals: Sequence[str], verdicts: Sequence[Verdict], f
 
 def _try_all(text: str, proposals: Sequence[str], finding: Finding, bench: Workbench) -> _Choice:
     """Let the tests decide between texts that all compile."""
-    where, count = finding.where(), len(proposals)
+    where, count, tied = finding.where(), len(proposals), tuple(proposals)
     if not bench.tests.is_available:
-        return _Choice(None, f"{count} edits at {where} compile, and no tests can decide")
+        return _Choice(None, f"{count} edits at {where} compile, and no tests can decide", tied=tied)
     if count > _TRIALS_LIMIT:
         return _Choice(None, f"{count} edits at {where} compile: too many to try with the tests")
-    assert finding.path is not None
-    reports = []
-    for proposal in proposals:
-        bench.limits.check()
-        with Transaction(bench) as trial:
-            trial.write(finding.path, proposal)
-            reports.append(bench.tests.run())
+    reports = [_try(proposal, finding, bench) for proposal in proposals]
     best = find_best_report(reports)
     if best is None:
-        return _Choice(None, f"{count} edits at {where} compile, and the tests do not single one out")
-    return _Choice(
-        proposals[best], f"the tests chose one of {count} edits: {_describe(text, proposals[best])}"
-    )
+        passing = tuple(proposals[index] for index, report in enumerate(reports) if report.is_passed)
+        return _Choice(
+            None, f"{count} edits at {where} compile, and the tests do not single one out", tied=passing
+        )
+    told = _describe(text, proposals[best])
+    return _Choice(proposals[best], f"the tests chose among {count} edits that compile: {told}")
+
+
+def _try(proposal: str, finding: Finding, bench: Workbench) -> TestReport:
+    """Return what the tests say of a text, and leave the file as it was."""
+    assert finding.path is not None
+    bench.limits.check()
+    with Transaction(bench) as trial:
+        trial.write(finding.path, proposal)
+        return bench.tests.run()
 
 
 def find_best_report(reports: Sequence[TestReport]) -> int | None:
@@ -190,21 +212,14 @@ def insertions(lines: Sequence[str], number: int, inserted: str, places: Iterabl
         yield with_line(lines, number, line[:place] + inserted + line[place:])
 
 
-def token_ends(line: str) -> list[int]:
-    """Return where the tokens of one line end (from 0), without comments; broken lines are welcome."""
-    stripped = line.lstrip()
-    shift = len(line) - len(stripped)
-    tokens = _tokens(stripped)
-    ends = [shift + token.end[1] for token in tokens if token.type not in _LAYOUT and token.string]
-    return [end for end in ends if end <= len(line)]
+def piece_ends(line: str) -> list[int]:
+    """Return where words and signs of a line end (from 0): each place where a lost sign could have stood."""
+    return [piece.end() for piece in _PIECE.finditer(line)]
 
 
-def _tokens(line: str) -> Iterator[tokenize.TokenInfo]:
-    """Yield the tokens as far as they can be read: what comes before a broken place is what we want."""
-    try:
-        yield from tokenize.generate_tokens(io.StringIO(line).readline)
-    except (tokenize.TokenError, SyntaxError):
-        return
+def piece_starts(line: str) -> list[int]:
+    """Return where words and signs of a line begin (from 0)."""
+    return [piece.start() for piece in _PIECE.finditer(line)]
 
 
 def indentation(line: str) -> str:
@@ -220,8 +235,3 @@ def indent_unit(lines: Sequence[str]) -> str:
         return "\t"
     widths = [len(level) for level in used if "\t" not in level]
     return " " * (min(widths) if widths else 4)
-
-
-def as_other_rule(finding: Finding, slug: str) -> Finding:
-    """Return the finding under another slug, for a skill that treats a kind as if it were another."""
-    return replace(finding, rule=f"syntax/{slug}")

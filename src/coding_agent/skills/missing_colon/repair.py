@@ -1,10 +1,10 @@
-"""A colon after one of the tokens of the line that the compiler names."""
+"""A colon somewhere in the line that the compiler names."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coding_agent.skills.syntax import insertions, repair_syntax, token_ends
+from coding_agent.skills.syntax import insertions, piece_ends, repair_syntax
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,5 +20,4 @@ def repair(finding: Finding, bench: Workbench) -> Repair:
 
 def _propose(lines: Sequence[str], finding: Finding) -> Iterable[str]:
     assert finding.line is not None
-    line = lines[finding.line - 1].rstrip("\r\n")
-    return insertions(lines, finding.line, ":", token_ends(line))
+    return insertions(lines, finding.line, ":", piece_ends(lines[finding.line - 1]))

@@ -1,0 +1,16 @@
+"""Whatever else ruff can fix safely."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coding_agent.skills.linting import apply_safe_fixes
+
+if TYPE_CHECKING:
+    from coding_agent.protocols import Workbench
+    from coding_agent.records import Finding, Repair
+
+
+def repair(finding: Finding, bench: Workbench) -> Repair:
+    """Apply the safe fix of the finding's rule to its file."""
+    return apply_safe_fixes(finding, bench, select=(finding.rule.removeprefix("ruff/"),))
