@@ -41,6 +41,7 @@ class ChromaVectorIndex:
 
     def search(self, vector: Vector, *, limit: int, min_similarity: float = -1.0) -> Ranking[str]:
         """Return the ids nearest by cosine similarity, which is the score; ties by id."""
+        _load()  # a missing package is told even where nothing was kept yet
         if not vector or limit < 1 or not self._path.exists():
             return Ranking((), 0)
         collection = self._collection()

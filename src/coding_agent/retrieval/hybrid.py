@@ -137,7 +137,12 @@ class HybridRetriever:
         if not text.strip():
             return Ranking((), 0)
         vector = self._embedder.embed([text])[0]
+        if not vector:
+            return Ranking((), 0)
         ranking = self._vectors.search(vector, limit=_CANDIDATES, min_similarity=self._min_similarity)
+        if not ranking.candidates and self._store.count()[1]:
+            msg = f"collection {self._vectors.name!r} has no vectors that compare, though there are chunks"
+            raise LookupError(msg)
         places = self._store.chunk_ids(ranking.ids())
         hits = tuple(Hit(key, hit.score) for hit in ranking.hits for key in places.get(hit.id, ()))
         return Ranking(hits, ranking.candidates)
