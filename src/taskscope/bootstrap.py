@@ -1,0 +1,141 @@
+"""Puts Taskscope together: the one file that knows settings, recorder, instrumentation and runner.
+
+`build_runtime` is for our own commands, `configure` for a host program, which keeps its own logging,
+signals and settings.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskscope.config import Settings, ensure_home, load_host_settings, secret_values
+from taskscope.errors import SettingsError, StoreError
+from taskscope.instrumentation.registry import instrument, uninstrument
+from taskscope.recorder.setup import install
+from taskscope.redaction import Redactor
+from taskscope.telemetry.context import get_frame, log_fields
+from taskscope.telemetry.guard import drain_errors
+from taskscope.telemetry.spans import set_pricer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from taskscope.prices import Price, Prices
+    from taskscope.recorder.recording import Recording
+    from taskscope.tasks.runner import TaskRunner
+    from taskscope.tasks.spending import Spending
+    from taskscope.telemetry.spans import Pricer, TokenUsage
+
+CLOSE_TIMEOUT_S = 2.0
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What one of our own commands works with; close it at the end."""
+
+    settings: Settings
+    redactor: Redactor
+    recording: Recording
+    runner: TaskRunner
+
+    def close(self, timeout: float = CLOSE_TIMEOUT_S) -> bool:
+        """Write what is waiting, within the timeout; return whether all of it is in the store."""
+        uninstrument()
+        return self.recording.shutdown(timeout)
+
+
+def build_runtime(settings: Settings, *, service: bool = False) -> Runtime:
+    """Return the runtime of a command (or of a service, which logs to stdout too).
+
+    StoreError when the home folder cannot be made; a store that cannot be written is no reason to stop.
+    """
+    from taskscope.prices import Prices
+    from taskscope.recorder.logs import configure_logging
+    from taskscope.tasks.runner import TaskRunner
+    from taskscope.tasks.spending import Spending
+
+    ensure_home(settings)
+    for name, value in settings.otel_variables.items():
+        os.environ.setdefault(name, value)
+    redactor = Redactor((*secret_values(os.environ), *settings.known_secrets))
+    recording = install(settings, redactor, drain_errors=drain_errors)
+    configure_logging(
+        settings, service=service, redactor=redactor, recording=recording, context_fields=log_fields
+    )
+    spending = Spending(settings.cost_cap_daily_usd, lambda moment: _spent_since(recording, moment))
+    if not settings.disabled:
+        instrument("coding_agent", price=_Till(Prices(settings.prices_file).price, spending))
+    return Runtime(settings, redactor, recording, TaskRunner(settings, recording, redactor, spending))
+
+
+def configure(environment: Mapping[str, str] | None = None) -> Recording:
+    """Record what this program does from now on; a second call changes nothing.
+
+    Reads `OTEL_*` and `TASKSCOPE_*` only, joins the TracerProvider that is there, installs no signal
+    handler and opens no file before the first span. Wrong settings are warned of, and the defaults hold.
+    """
+    settings = _load_host_settings(os.environ if environment is None else environment)
+    redactor = Redactor((*secret_values(os.environ), *settings.known_secrets))
+    recording = install(settings, redactor, drain_errors=drain_errors)
+    if not settings.disabled:
+        set_pricer(_LazyPrices(settings))
+    return recording
+
+
+def _load_host_settings(environment: Mapping[str, str]) -> Settings:
+    try:
+        return load_host_settings(environment)
+    except SettingsError as error:
+        _logger.warning("Taskscope goes on with its defaults: %s", error)
+        return Settings()
+
+
+def _spent_since(recording: Recording, moment: datetime) -> int | None:
+    """Return the record's micro-dollars since a moment, what is still on its way included."""
+    if recording.is_disabled or not recording.flush(CLOSE_TIMEOUT_S):
+        return None
+    try:
+        with closing(recording.history()) as history:
+            return history.cost_since(int(moment.timestamp() * 1e9))[0]
+    except StoreError:
+        return None
+
+
+class _LazyPrices:
+    """Prices a host's calls; the price list is read with the first of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._prices: Prices | None = None
+
+    def __call__(
+        self, provider: str, model: str, base_url: str | None, usage: TokenUsage | None, /, *, operation: str
+    ) -> Price:
+        from taskscope.prices import Prices
+
+        if self._prices is None:
+            self._prices = Prices(self._settings.prices_file)
+        return self._prices.price(provider, model, base_url, usage, operation=operation)
+
+
+class _Till:
+    """Prices a live call and counts it against its task's budget and the day's cap."""
+
+    def __init__(self, pricer: Pricer, spending: Spending) -> None:
+        self._pricer = pricer
+        self._spending = spending
+
+    def __call__(
+        self, provider: str, model: str, base_url: str | None, usage: TokenUsage | None, /, *, operation: str
+    ) -> Price:
+        price = self._pricer(provider, model, base_url, usage, operation=operation)
+        frame = get_frame()
+        self._spending.add((frame.task_id if frame else None) or "", price)
+        return price

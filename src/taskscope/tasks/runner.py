@@ -1,0 +1,280 @@
+"""Runs one task: checks it, opens its span, lets the agent work, keeps what came of it.
+
+With the instrumentation's table this is the only door to `coding_agent`. What the agent does is not decided
+here, and nothing here is needed for it: the agent runs as well without anybody watching.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+
+from coding_agent.build import build_agent
+from coding_agent.errors import AgentError, BudgetExceededError, InvalidTaskError
+from coding_agent.records import AgentSettings, Task
+from coding_agent.validation import validate_task
+from taskscope.config import open_private
+from taskscope.errors import UsageError
+from taskscope.store.records import TaskNote
+from taskscope.telemetry import context, spans
+from taskscope.telemetry.providers import get_providers
+
+from .records import Preview, RunResult
+from .revision import find_patch_root, read_revision
+from .spending import BudgetUsedUpError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.context import Context
+
+    from coding_agent.protocols import Limits, ModelGate
+    from coding_agent.records import Finding, Outcome
+    from taskscope.config import Settings
+    from taskscope.recorder.recording import Recording
+    from taskscope.redaction import Redactor
+
+    from .records import TaskRequest
+    from .spending import Spending
+
+_FLUSH_TIMEOUT_S = 1.0
+"""How long the start of a task waits for its row in the ledger: once a task, so that `status` sees it."""
+
+
+class TaskRefusedError(UsageError):
+    """The task was refused before it started; the message names every violated field."""
+
+
+class TaskRunner:
+    """Runs tasks for this process; safe for threads."""
+
+    def __init__(
+        self, settings: Settings, recording: Recording, redactor: Redactor, spending: Spending
+    ) -> None:
+        self._settings = settings
+        self._recording = recording
+        self._redactor = redactor
+        self._spending = spending
+
+    def check(self, request: TaskRequest) -> Task:
+        """Return the task as the agent takes it; TaskRefusedError names all that is wrong with it."""
+        task = self._make_task(request)
+        try:
+            validate_task(task, self._agent_settings())
+        except InvalidTaskError as error:
+            raise TaskRefusedError(str(error)) from error
+        if self._settings.disabled and _is_live(task.model) and self._has_budget(task):
+            msg = "task refused: budget_usd: a budget cannot be kept while telemetry is disabled"
+            raise TaskRefusedError(msg)
+        return task
+
+    def run(
+        self,
+        request: TaskRequest,
+        *,
+        on_start: Callable[[str, str], None] | None = None,
+        parent: Context | None = None,
+        limits: Limits | None = None,
+    ) -> RunResult:
+        """Run the task to its end; how it ended is in the result, and only a refused task raises.
+
+        `on_start` is told the task's id and trace id once both are on record. `parent` holds the caller's
+        span. `limits` let another thread stop the task.
+        """
+        task = self.check(request)
+        started_at, started = datetime.now(UTC), time.monotonic()
+        with self._open_span(task, parent) as span:
+            trace_id = format(trace.get_current_span().get_span_context().trace_id, "032x")
+            self._note_start(task)
+            if on_start is not None:
+                on_start(task.id, trace_id)
+            agent = build_agent(task, self._agent_settings(), gate=self._gate(task), limits=limits)
+            outcome = agent.run(task)
+            patch = self._keep(task, outcome)
+            self._note_end(task, outcome, patch)
+            _finish(span, outcome)
+        self._recording.flush(_FLUSH_TIMEOUT_S)
+        return RunResult(
+            task_id=task.id,
+            trace_id=trace_id,
+            outcome=outcome.outcome.value,
+            verification=outcome.verification.value,
+            patch=patch,
+            apply_to=find_patch_root(task.repository),
+            findings=tuple(_describe_finding(finding) for finding in outcome.findings),
+            error=_describe_error(outcome),
+            cost=self._spending.forget(task.id),
+            started_at=started_at,
+            duration_s=time.monotonic() - started,
+            summary=outcome.summary,
+            files_changed=outcome.files_changed,
+        )
+
+    def preview(self, request: TaskRequest) -> Preview:
+        """Diagnose and plan, do nothing; TaskRefusedError for a task that would be refused."""
+        task = self.check(request)
+        agent = build_agent(task, self._agent_settings(), gate=self._gate(task))
+        try:
+            plan, findings = agent.preview(task)
+        except AgentError as error:
+            msg = f"{error} ({error.hint})" if error.hint else str(error)
+            raise UsageError(msg) from error
+        return Preview(
+            findings=tuple(_describe_finding(finding) for finding in findings),
+            steps=tuple(
+                {
+                    "kind": step.kind.value,
+                    "title": step.title,
+                    "skill": step.skill,
+                    "finding": _describe_finding(step.finding) if step.finding else None,
+                }
+                for step in plan.steps
+            ),
+            untreated=tuple(_describe_finding(finding) for finding in plan.untreated),
+        )
+
+    def _make_task(self, request: TaskRequest) -> Task:
+        return Task(
+            id=request.id or get_providers().task_id(),
+            text=request.text,
+            repository=request.repository.absolute(),
+            kind=request.kind,
+            source=request.source,
+            priority=request.priority,
+            model=request.model or self._settings.model,
+            budget_usd=request.budget_usd,
+            timeout=request.timeout,
+            python=request.python,
+            test_command=request.test_command,
+            in_place=request.in_place,
+            attempt=request.attempt,
+            tools=request.tools,
+        )
+
+    def _agent_settings(self) -> AgentSettings:
+        """Return the agent's part of the settings: the fields that both know by the same name."""
+        known = {field.name for field in fields(AgentSettings)}
+        return AgentSettings(**{name: getattr(self._settings, name) for name in known})
+
+    def _open_span(self, task: Task, parent: Context | None) -> spans.TaskSpan:
+        revision = read_revision(task.repository)
+        return spans.task(
+            task.kind,
+            task_id=task.id,
+            attempt=task.attempt,
+            source=task.source,
+            repository=revision.name,
+            branch=revision.branch,
+            revision=revision.commit,
+            context=parent,
+        )
+
+    def _gate(self, task: Task) -> ModelGate:
+        def ask(*, provider: str, model: str, base_url: str | None) -> None:
+            del provider, model, base_url
+            try:
+                self._spending.check(task.id, task.budget_usd)
+            except BudgetUsedUpError as error:
+                raise BudgetExceededError(str(error), hint="raise the budget, or use 'rules'") from error
+
+        return ask
+
+    def _has_budget(self, task: Task) -> bool:
+        return task.budget_usd is not None or self._settings.cost_cap_daily_usd is not None
+
+    # --- what is kept
+
+    def _keep(self, task: Task, outcome: Outcome) -> Path | None:
+        """Write summary and patch below the home; return the patch's path, None when there is none."""
+        folder = self._settings.tasks_path / task.id
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(folder / "summary.md", _summarise(task, outcome))
+        if not outcome.patch:
+            return None
+        _write(folder / "patch.diff", outcome.patch)
+        return None if task.in_place else (folder / "patch.diff").absolute()
+
+    def _note_start(self, task: Task) -> None:
+        """Write what the span does not hold, and see it in the store before anything is done."""
+        self._note(task.id, text=task.text, repository=str(task.repository), model=task.model)
+        self._recording.flush(_FLUSH_TIMEOUT_S)
+
+    def _note_end(self, task: Task, outcome: Outcome, patch: Path | None) -> None:
+        error = _describe_error(outcome)
+        self._note(
+            task.id,
+            findings=json.dumps([_describe_finding(finding) for finding in outcome.findings]),
+            patch_path=str(patch) if patch else None,
+            summary=outcome.summary,
+            error=json.dumps(error) if error else None,
+        )
+
+    def _note(self, task_id: str, **texts: str | None) -> None:
+        clean = {name: self._redactor.text(text)[0] for name, text in texts.items() if text is not None}
+        self._recording.submit(TaskNote(task_id, **clean))
+
+
+def caller_context(environment: Mapping[str, str]) -> Context:
+    """Return the context of whoever started this process, from TRACEPARENT and TRACESTATE."""
+    return context.extract(environment)
+
+
+def _is_live(model: str) -> bool:
+    return model.startswith(("openai:", "anthropic:"))
+
+
+def _finish(span: spans.TaskSpan, outcome: Outcome) -> None:
+    span.finish(
+        outcome.outcome.value,
+        verification=outcome.verification.value,
+        files_changed=len(outcome.files_changed),
+        error_type=outcome.error.type if outcome.error else None,
+        description=outcome.error.message if outcome.error else "",
+    )
+
+
+def _describe_finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "message": finding.message,
+        "path": finding.path,
+        "line": finding.line,
+        "column": finding.column,
+    }
+
+
+def _describe_error(outcome: Outcome) -> dict[str, Any] | None:
+    if outcome.error is None:
+        return None
+    error = outcome.error
+    return {
+        "type": error.type,
+        "message": error.message,
+        "phase": error.phase.value,
+        "step": error.step,
+        "hint": error.hint,
+    }
+
+
+def _summarise(task: Task, outcome: Outcome) -> str:
+    """Return the summary that lies beside the patch, as Markdown."""
+    lines = [f"# {task.id}: {outcome.outcome.value}", "", task.text.strip(), "", outcome.summary, ""]
+    lines += [f"- {finding.rule} {finding.where()} {finding.message}" for finding in outcome.findings]
+    if outcome.error is not None:
+        error = outcome.error
+        facts = {**error.state, **error.environment}
+        lines += ["", f"Error `{error.type}` in phase {error.phase.value}: {error.message}", error.hint]
+        lines += [f"- {name}: {value}" for name, value in facts.items()]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    """Write bytes as they were: a patch may hold text that is not UTF-8."""
+    with open(path, "wb", opener=open_private) as stream:
+        stream.write(text.encode("utf-8", "surrogateescape"))
