@@ -50,7 +50,8 @@ def open_private(path: str | Path, flags: int) -> int:
 
 def _is_ours_alone(home: Path) -> bool:
     known = {*_FOLDERS, *_FILES}
-    return all(entry.name in known for entry in os.scandir(home))
+    with os.scandir(home) as entries:
+        return all(entry.name in known for entry in entries)
 
 
 def _tighten(path: Path, mode: int) -> None:

@@ -110,7 +110,7 @@ def read_agent_file(path: Path) -> tuple[dict[str, Found], dict[str, str]]:
         return {}, {path.name: f"cannot be read: {_reason(error)}"}
     except yaml.YAMLError as error:
         return {}, {_place(path, error): f"is not YAML: {_problem(error)}"}
-    if root is None:
+    if root is None or root.tag == "tag:yaml.org,2002:null":
         return {}, {}
     if not isinstance(root, yaml.MappingNode):
         return {}, {f"{path.name}:1": "expected `key: value` lines"}
