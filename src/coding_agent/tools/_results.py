@@ -15,9 +15,6 @@ from coding_agent.records import TestFailure
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-HANG = "Timeout"
-"""`TestFailure.error` of the test that was running when the suite was stopped at its limit."""
-
 
 @dataclass(slots=True)
 class Results:
@@ -35,13 +32,13 @@ class Results:
     """Name of a module to the real paths of the files it was imported from."""
     standard_library: str = ""
 
-    def hanging(self, seconds: float) -> Iterator[TestFailure]:
-        """Give what was running when the suite was stopped after so many seconds."""
+    def unfinished(self, error: str, message: str) -> Iterator[TestFailure]:
+        """Give what was running when the suite came to its end, as failures of this kind."""
         for test, line in self.running.items():
             yield TestFailure(
                 test=test,
-                error=HANG,
-                message=f"still running when the suite was stopped after {seconds:.0f} s",
+                error=error,
+                message=message,
                 path=line.get("path") or test.partition("::")[0],
                 line=_counted_from_one(line.get("line")),
                 is_collection_error=line["kind"] == "collecting",
@@ -65,7 +62,8 @@ def imported_elsewhere(results: Results, root: Path, source: Path, changed: Sequ
     """Return the changed files whose modules came from another place than the work tree.
 
     Found by the module's name, and by its place in the user's repository `source`, which an editable install
-    points to. A module of the standard library with the same name is no copy of ours.
+    points to. A module of the standard library with the same name is no copy of ours. One that came from both
+    places is named as well: which of the two the tests believed nobody can say.
     """
     root = root.resolve()
     places = {place for places in results.modules.values() for place in places}
@@ -73,7 +71,6 @@ def imported_elsewhere(results: Results, root: Path, source: Path, changed: Sequ
         path
         for path in changed
         if path.endswith(".py")
-        and str(root / path) not in places
         and (_is_from_source(root, source, path, places) or _is_foreign(root, path, results))
     )
 
@@ -84,7 +81,8 @@ def module_names(root: Path, path: str) -> set[str]:
     start = len(parts) - 1
     while start > 0 and root.joinpath(*parts[:start], "__init__.py").exists():
         start -= 1
-    starts = {0, start} | ({1} if parts[0] == "src" else set())
+    # A file in no package is a module of its own only where PYTHONPATH looks: `scripts/yaml.py` is no `yaml`.
+    starts = {0} | ({start} if start < len(parts) - 1 else set()) | ({1} if parts[0] == "src" else set())
     if parts[-1] == "__init__":
         parts.pop()
     return {".".join(parts[first:]) for first in starts if parts[first:]}

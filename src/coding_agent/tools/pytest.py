@@ -24,9 +24,14 @@ if TYPE_CHECKING:
 
     from coding_agent.protocols import Limits
 
+HANG, CRASH = "Timeout", "Crash"
+"""`TestFailure.error` of the test that ran when the suite was stopped, or when its process died."""
+
 _PLUGIN_FOLDER = Path(__file__).parent / "pytest_plugin"
 _PLUGIN = "coding_agent_results"
 _TAIL_CHARACTERS = 4000
+# One broken file, or an -x of the target's own, must not hide what else is wrong.
+_ALL_OF_IT = ("--maxfail=0", "--continue-on-collection-errors")
 _PASSED, _SOME_FAILED, _USAGE, _NO_TESTS = 0, 1, 4, 5
 _RAISED = re.compile(r"^E?\s*([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)):? ?(.*)$", re.MULTILINE)
 
@@ -88,7 +93,7 @@ class PytestTool:
     def _run_pytest(self, folder: Path, selection: Sequence[str], changed: Sequence[str]) -> TestReport:
         file = folder / "results.jsonl"
         environment = {"CODING_AGENT_RESULTS": str(file), "CODING_AGENT_ROOT": str(self._root)}
-        argv = (str(self._python), "-m", "pytest", "-q", "--color=no", "--maxfail=0", "-p", _PLUGIN)
+        argv = (str(self._python), "-m", "pytest", "-q", "--color=no", *_ALL_OF_IT, "-p", _PLUGIN)
         result = self._spawn((*argv, "-p", "no:cacheprovider", *selection), environment)
         if result.exit_code == _USAGE and "unrecognized arguments" in result.stdout + result.stderr:
             # The target's addopts may hold --lf and the like, which only the cache's plugin knows.
@@ -142,9 +147,10 @@ class PytestTool:
 def _report(result: CommandResult, results: Results, elsewhere: tuple[str, ...]) -> TestReport:
     failures = list(results.failures)
     if result.is_timed_out:
-        failures += results.hanging(result.duration)
+        told = f"still running when the suite was stopped after {result.duration:.0f} s"
+        failures += results.unfinished(HANG, told)
     elif not failures and result.exit_code not in {_PASSED, _NO_TESTS}:
-        failures.append(_broken_run(result))
+        failures += [*results.unfinished(CRASH, _tail(result))] or [_broken_run(result)]
     return TestReport(
         passed=results.passed,
         failed=results.failed,
@@ -162,7 +168,7 @@ def _broken_run(result: CommandResult) -> TestFailure:
     """Tell a run that ended without a failed test: a conftest.py that cannot be imported, a wrong option."""
     output = f"{result.stdout}\n{result.stderr}"
     raised = _RAISED.findall(output)
-    error, message = raised[-1] if raised else ("UsageError" if result.exit_code == _USAGE else "Crash", "")
+    error, message = raised[-1] if raised else ("UsageError" if result.exit_code == _USAGE else CRASH, "")
     conftest = re.search(r"while loading conftest '([^']+)'", output)
     return TestFailure(
         test=conftest.group(1) if conftest else "",

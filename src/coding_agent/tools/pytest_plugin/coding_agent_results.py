@@ -81,7 +81,7 @@ def _text_of(error: Any) -> str:
 def pytest_configure(config: Any) -> None:
     global _is_worker, _rootdir  # noqa: PLW0603 - a plugin module is made once for a process
     _is_worker = hasattr(config, "workerinput")
-    _rootdir = str(config.rootdir) if hasattr(config, "rootdir") else str(config.rootpath)
+    _rootdir = str(config.rootpath if hasattr(config, "rootpath") else config.rootdir)  # pytest 6.0
     _write(kind="start")
 
 
