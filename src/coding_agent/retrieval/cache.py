@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from .embedding import Vector
+    from .rankings import Vector
+
 
 _log = logging.getLogger(__name__)
 

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 from coding_agent.errors import ToolMissingError
 
 from ._database import make_private
-from .rankings import Hit, Ranking
+from .rankings import Hit, Ranking, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from .embedding import Vector
 
 _log = logging.getLogger(__name__)
 

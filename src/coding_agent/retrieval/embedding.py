@@ -13,11 +13,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from coding_agent.errors import ModelError, ToolMissingError
 from coding_agent.records import Usage
 
+from .rankings import Vector
 from .tokens import split_tokens
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from coding_agent.protocols import ModelGate
 
     from .cache import EmbeddingCache
-
-Vector: TypeAlias = Mapping[int, float] | Sequence[float]
-"""Dense, or sparse as index to value."""
 
 _GRAM = 4
 _GRAM_WEIGHT = 0.3

@@ -1,12 +1,16 @@
-"""What the stages of a retrieval hand on: ids with scores, best first."""
+"""What the stages of a retrieval hand on: vectors, and ids with scores, best first."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+
+Vector: TypeAlias = Mapping[int, float] | Sequence[float]
+"""Dense, or sparse as index to value; unit length, or empty for a text that says nothing."""
 
 K = TypeVar("K", bound="Hashable")
 

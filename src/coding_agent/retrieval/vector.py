@@ -13,13 +13,12 @@ from operator import itemgetter, mul
 from typing import TYPE_CHECKING, Protocol
 
 from ._database import Database
-from .rankings import Hit, Ranking
+from .rankings import Hit, Ranking, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from .embedding import Vector
 
 _SCHEMA = "CREATE TABLE vectors (id TEXT NOT NULL PRIMARY KEY, vector BLOB NOT NULL)"
 _VERSION = 1

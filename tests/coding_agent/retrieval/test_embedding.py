@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coding_agent.retrieval.cache import EmbeddingCache
-from coding_agent.retrieval.embedding import HashEmbedder, Vector
+from coding_agent.retrieval.embedding import HashEmbedder
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from coding_agent.retrieval.rankings import Vector
 
 
 def cosine(left: Vector, right: Vector) -> float:
