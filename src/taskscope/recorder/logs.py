@@ -178,17 +178,23 @@ class _Pipeline(logging.Handler):
 
     def _write(self, record: logging.LogRecord) -> None:
         line = lines.build_line(record, {**_span_fields(), **self._told()}, self._cleaner)
-        if self._recording is not None:
-            self._recording.submit(lines.as_record(line, record, self._recording.resource))
         try:
             self.file.write(lines.as_json(line))
         except OSError as error:
             reason = error.strerror or str(error)
             self._warn("file", f"the log file cannot be written ({reason}); lines go without it until it can")
+        if self._recording is not None:
+            self._submit(self._recording, line, record)
         if record.levelno >= self._stream.level:
             # A closed pipe or stream: nobody is there to be told.
             with contextlib.suppress(OSError, ValueError):
                 self._stream.write(line)
+
+    def _submit(self, recording: LogTaker, line: Mapping[str, object], record: logging.LogRecord) -> None:
+        try:
+            recording.submit(lines.as_record(line, record, recording.resource))
+        except Exception as error:  # noqa: BLE001  the line is in the file; the stream comes next
+            self._warn("store", f"log lines do not reach the store: {type(error).__name__}")
 
     def _told(self) -> Mapping[str, object]:
         try:
