@@ -42,9 +42,7 @@ def draw_tree(root: SpanNode, screen: Screen, now_ns: int, *, is_whole: bool = F
 def group_spans(children: Iterable[SpanNode]) -> list[list[SpanNode]]:
     """Return equal neighbours together, where a person need not see them one by one: all well, none below."""
     groups: list[list[SpanNode]] = []
-    for name, neighbours in itertools.groupby(
-        children, key=lambda node: node.name if _is_plain(node) else None
-    ):
+    for name, neighbours in itertools.groupby(children, key=_plain_name):
         nodes = list(neighbours)
         is_run = name is not None and len(nodes) >= _RUN
         groups += [nodes] if is_run else [[node] for node in nodes]
