@@ -22,6 +22,8 @@ _READ_LIMIT = 4 * VALUE_LIMIT_BYTES
 """Characters of a value that are looked through for secrets; four times what is kept of it."""
 _BORDER = 4096
 """Characters at the end of a text that was cut before the look through: half a secret may stand there."""
+_REMEMBERED = 4096
+_REMEMBERED_LENGTH = 128
 _SMALLEST, _GREATEST = -(1 << 63), (1 << 63) - 1
 _DEPTH_LIMIT = 16
 _LENGTH_LIMIT = 10_000
@@ -32,18 +34,48 @@ class Cleaner:
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
+        # Most keys and short values come again: what was looked through once and found clean is passed.
+        self._clean_keys: set[str] = set()
+        self._clean_texts: set[str] = set()
 
     def text(self, value: object) -> str:
         """A text that can be stored: encodable, without secrets, at most 64 KiB."""
+        if type(value) is str and value in self._clean_texts:
+            return value
         text, _ = _to_text(value)
         was_cut = len(text) > _READ_LIMIT
         text = self._redactor.text(text[:_READ_LIMIT])[0]
-        return _cut(text, was_cut=was_cut) if was_cut or _is_long(text) else text
+        if was_cut or _is_long(text):
+            return _cut(text, was_cut=was_cut)
+        if text is value and len(text) <= _REMEMBERED_LENGTH:
+            self._remember_text(text)
+        return text
 
     def attributes(self, values: Mapping[str, Any]) -> dict[str, AttributeValue]:
         """Attributes that can be stored, with our marks where something was changed."""
-        if not values:
-            return {}
+        keys = self._clean_keys
+        result: dict[str, AttributeValue] = {}
+        unknown = {}
+        for key, value in values.items():
+            if key in keys and self._is_clean(value):
+                result[key] = value
+            else:
+                unknown[key] = value
+        return result | self._look_through(unknown) if unknown else result
+
+    def _is_clean(self, value: Any) -> bool:
+        """Whether a value can pass as it is; False where that takes a longer look."""
+        kind = type(value)
+        if kind is str:
+            if value in self._clean_texts:
+                return True
+            if len(value) > _REMEMBERED_LENGTH or not value.isascii() or self._redactor.text(value)[1]:
+                return False
+            self._remember_text(value)
+            return True
+        return _SMALLEST <= value <= _GREATEST if kind is int else kind is bool
+
+    def _look_through(self, values: Mapping[str, Any]) -> dict[str, AttributeValue]:
         sanitized, changed = _sanitize(values)
         cleaned, rules = self._redactor.attributes(sanitized)
         if rules:
@@ -53,7 +85,22 @@ class Cleaner:
         long = [key for key, value in cleaned.items() if _is_long(value)]
         if long:
             _cut_values(cleaned, long, {key for key in long if _is_over_read(values.get(key))})
+        if not (rules or changed or long):
+            self._remember(values)
         return cleaned
+
+    def _remember(self, values: Mapping[str, Any]) -> None:
+        """Note keys that may pass with a clean value; a secret's name shows only at a text or a number."""
+        if len(self._clean_keys) > _REMEMBERED:
+            self._clean_keys = set()
+        for key, value in values.items():
+            if type(value) in {str, int} and len(key) <= _REMEMBERED_LENGTH:
+                self._clean_keys.add(key)
+
+    def _remember_text(self, text: str) -> None:
+        if len(self._clean_texts) > _REMEMBERED:
+            self._clean_texts = set()
+        self._clean_texts.add(text)
 
 
 # --- encodable

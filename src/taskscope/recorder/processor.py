@@ -5,6 +5,7 @@ Nothing in here raises into the application: what cannot be recorded is counted 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk._logs import LogRecordProcessor
@@ -33,12 +34,15 @@ class RecordingSpanProcessor(SpanProcessor):
         self._encoder = encoder
         self._writer = writer
         self._open: set[int] = set()
+        self._inherited: set[int] = set()
+        self._pid = os.getpid()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002  the SDK's signature
         """Record the start of a task, agent, plan, step, tool, command or model call."""
         try:
             if not self.is_active or not span.context.trace_flags.sampled:
                 return
+            self._notice_fork()
             attributes = _copy_attributes(span)
             if find_role(attributes, span.kind.value + 1) in RECORDED_AT_START:
                 record = self._encoder.span(span, attributes, is_end=False)
@@ -53,6 +57,9 @@ class RecordingSpanProcessor(SpanProcessor):
         try:
             if not self.is_active or context is None or not context.trace_flags.sampled:
                 return
+            self._notice_fork()
+            if context.span_id in self._inherited:
+                return  # the parent process ends it
             was_open = context.span_id in self._open
             if was_open:
                 self._open.discard(context.span_id)
@@ -61,6 +68,12 @@ class RecordingSpanProcessor(SpanProcessor):
         except Exception as error:  # noqa: BLE001  the border to the host
             self._writer.count_error("processor", type(error).__qualname__)
             self._writer.count_drop("traces", "encode_error")
+
+    def _notice_fork(self) -> None:
+        """In a forked child: what was open belongs to the parent."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._inherited, self._open = self._open, set()
 
     def shutdown(self) -> None:
         """Flush for at most two seconds; the recording itself ends with `Recording.shutdown`."""

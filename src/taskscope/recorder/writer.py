@@ -86,7 +86,8 @@ class Writer:
         self._submitted = 0
         self._written = 0
         self._lost = 0
-        self._attempts = 0
+        self._attempts_begun = 0
+        self._attempts_ended = 0
         self._accounts = Accounts()
         self._thread: threading.Thread | None = None
         self._session: Session | None = None
@@ -137,15 +138,16 @@ class Writer:
     def count_drop(self, signal: str, reason: str) -> None:
         """Count a record that could not even be made."""
         with self._lock:
+            self._submitted += 1
+            self._lost += 1
             self._accounts.emitted[signal] += 1
             self._accounts.dropped[signal, reason] += 1
-            self._lost += 1
 
     def flush(self, timeout: float) -> bool:
-        """Whether all submitted before is stored, within `timeout` seconds, and nothing was lost meanwhile."""
+        """Whether all submitted before is stored, within `timeout` seconds, and none was lost meanwhile."""
         deadline = time.monotonic() + timeout
         with self._lock:
-            goal, lost, attempts = self._submitted, self._lost, self._attempts
+            goal, lost, begun = self._submitted, self._lost, self._attempts_begun
             if self._written + self._lost >= goal and not self._accounts:
                 return True
             if self._thread is None and not self._is_closed:
@@ -154,9 +156,13 @@ class Writer:
         self._urgent.set()
         self._wake.set()
         with self._settled:
-            # An attempt that began before this call may have left our records out, so a second one must fail.
+            # Of the attempts only one that began after this call has seen all of our records.
             self._settled.wait_for(
-                lambda: self._is_done(goal) or self._attempts > attempts + 1 or self._is_closed,
+                lambda: (
+                    self._is_done(goal)
+                    or self._is_closed
+                    or (self.is_failing and self._attempts_ended > begun)
+                ),
                 max(deadline - time.monotonic(), 0),
             )
         with self._lock:
@@ -195,9 +201,12 @@ class Writer:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None and not self._is_closed:
-                self._thread = threading.Thread(target=self._run, name="taskscope-writer", daemon=True)
-                with contextlib.suppress(RuntimeError):  # no new threads while the interpreter ends
-                    self._thread.start()
+                thread = threading.Thread(target=self._run, name="taskscope-writer", daemon=True)
+                with contextlib.suppress(
+                    RuntimeError
+                ):  # no thread to be had now: the next record tries again
+                    thread.start()
+                    self._thread = thread
 
     # --- the thread's side
 
@@ -238,9 +247,10 @@ class Writer:
                 errors = {}
                 batch, self._queue = self._queue[:_BATCH_RECORDS], self._queue[_BATCH_RECORDS:]
                 accounts, self._accounts = self._accounts, Accounts()
+                self._attempts_begun += 1
             is_written = self._try(batch, accounts) if batch or accounts else True
             with self._settled:
-                self._attempts += 1
+                self._attempts_ended += 1
                 self._settled.notify_all()
             if not is_written or not self._queue:
                 return
@@ -260,35 +270,34 @@ class Writer:
         return True
 
     def _write(self, batch: list[Record], accounts: Accounts) -> None:
-        """Write a batch; halved around a bad record until that one stands alone and is dropped."""
+        """Write a batch and take from it what is stored; halved around a bad record until that is alone."""
         if self._session is None:
             self._session = self._make_session()
-        try:
-            self._session.write(batch, accounts)
-        except Exception as error:
-            if _is_unusable(error) or not batch:
-                raise
-            if len(batch) > 1:
-                middle = len(batch) // 2
-                first, rest = batch[:middle], batch[middle:]
-                self._write(first, accounts)
-                del batch[:middle]  # stored, so not to be put back if the rest fails
-                self._clear(accounts)
-                self._write(rest, accounts)
-                batch.clear()
-                return
-            with self._lock:
-                self._drop(batch[0], "encode_error")
-                self._accounts.errors["store", type(error).__name__] += 1
-                self._queue_bytes -= batch[0].size_bytes
-            batch.clear()
-            return
-        self._note_written(batch)
+        size = len(batch)
+        while batch or accounts:
+            part = batch[:size]
+            try:
+                self._session.write(part, accounts)
+            except Exception as error:
+                if _is_unusable(error) or not part:
+                    raise
+                size = len(part) // 2
+                if not size:
+                    self._refuse(part[0], error)
+                    del batch[:1]
+                    size = len(batch)
+                continue
+            _clear(accounts)
+            self._note_written(part)
+            del batch[:size]
+            size = len(batch)
 
-    @staticmethod
-    def _clear(accounts: Accounts) -> None:
-        for counts in (accounts.emitted, accounts.dropped, accounts.errors, accounts.write_durations_s):
-            counts.clear()
+    def _refuse(self, record: Record, error: Exception) -> None:
+        """Drop a record that the store cannot take, and say so in the counts."""
+        with self._lock:
+            self._drop(record, "encode_error")
+            self._accounts.errors["store", type(error).__name__] += 1
+            self._queue_bytes -= record.size_bytes
 
     def _note_written(self, batch: list[Record]) -> None:
         with self._lock:
@@ -329,6 +338,11 @@ class Writer:
         is_closed = self._is_closed
         self._begin()
         self._is_closed = is_closed
+
+
+def _clear(accounts: Accounts) -> None:
+    for counts in (accounts.emitted, accounts.dropped, accounts.errors, accounts.write_durations_s):
+        counts.clear()
 
 
 def _count_emitted(accounts: Accounts, record: Record) -> None:

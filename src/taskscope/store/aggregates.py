@@ -19,7 +19,7 @@ from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics, spans
 from taskscope.semconv.metrics import METRICS, Metric
 
-from .database import find_locks_path
+from .database import find_locks_path, tells_store_errors
 from .interruption import find_dead, interrupt, read_open
 from .processes import is_alive, read_processes
 from .roles import Role
@@ -41,7 +41,8 @@ class MetricPoint(NamedTuple):
     value: Number | Histogram
 
 
-def read_aggregates(connection: sqlite3.Connection) -> Iterator[MetricPoint]:
+@tells_store_errors
+def read_aggregates(connection: sqlite3.Connection) -> list[MetricPoint]:
     """All series, in the order of the contract; one read transaction, so they belong together."""
     connection.execute("BEGIN")
     try:
@@ -50,8 +51,7 @@ def read_aggregates(connection: sqlite3.Connection) -> Iterator[MetricPoint]:
         numbers |= _read_gauges(connection)
     finally:
         connection.execute("COMMIT")
-    for metric in METRICS:
-        yield from _points(metric, numbers, histograms)
+    return [point for metric in METRICS for point in _points(metric, numbers, histograms)]
 
 
 def _add_interrupted(

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from taskscope.errors import StoreError, StoreMissingError
 
 from .migrations import APPLICATION_ID, MIGRATIONS, migrate, read_version, refuse_newer
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _BUSY_TIMEOUT_MS = 5000  # four writers at 500 spans/s: no BUSY with 50 ms; a creation may take longer
 _PRAGMAS = (
@@ -102,6 +107,20 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     if has_tables and application != APPLICATION_ID:
         msg = f"{str(path)!r} is a database of another program: set AGENT_HOME to another folder"
         raise StoreError(msg)
+
+
+def tells_store_errors(read: Callable[_P, _T]) -> Callable[_P, _T]:
+    """A function that reads the store, its SQLite errors as StoreError."""
+
+    @functools.wraps(read)
+    def reading(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return read(*args, **kwargs)
+        except sqlite3.Error as error:
+            msg = f"cannot read the store: {error}; move its file away, or set AGENT_HOME to another folder"
+            raise StoreError(msg) from error
+
+    return reading
 
 
 @contextlib.contextmanager

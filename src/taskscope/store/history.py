@@ -18,7 +18,7 @@ from taskscope.errors import NotFoundError
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import spans
 
-from .database import find_locks_path, open_database
+from .database import find_locks_path, open_database, tells_store_errors
 from .interruption import OpenSpan, find_dead, interrupt
 from .roles import Role
 from .wire import SpanBody, read_attributes, read_log
@@ -142,14 +142,17 @@ class History:
 
     # --- tasks
 
+    @tells_store_errors
     def tasks(self, limit: int = 50, before: int | None = None) -> list[TaskSummary]:
         """The newest tasks, newest first; `before`: only those that started earlier than this many ns."""
         return self._tasks("started < ?", (before or 1 << 62,), limit)
 
+    @tells_store_errors
     def active_tasks(self) -> list[TaskSummary]:
         """Tasks that run now, newest first."""
         return [task for task in self._tasks("ended IS NULL", (), -1) if task.outcome is None]
 
+    @tells_store_errors
     def find_task(self, prefix: str | None = None) -> TaskSummary:
         """The task of an id, a unique prefix of an id, or the newest; NotFoundError names candidates."""
         if prefix is None:
@@ -204,6 +207,7 @@ class History:
                     return node
         return roots[0]
 
+    @tells_store_errors
     def roots(self, trace_id: str) -> list[SpanNode]:
         """All spans of a trace as trees: those without a parent in the store, oldest first."""
         nodes = {node.span_id: node for node in self._nodes(trace_id)}
@@ -213,6 +217,7 @@ class History:
             (roots if parent is None else parent.children).append(node)
         return roots
 
+    @tells_store_errors
     def spans_since(self, trace_id: str, seq: int = 0) -> tuple[list[SpanNode], list[SpanNode], int]:
         """For following a trace: spans that ended after `seq`, those open now, and the new `seq`."""
         trace = _to_bytes(trace_id)
@@ -246,6 +251,7 @@ class History:
 
     # --- logs and cost
 
+    @tells_store_errors
     def logs(self, task: TaskSummary | None = None, limit: int = 1000, after_seq: int = 0) -> list[LogLine]:
         """The newest log lines, oldest first; of one task: those with its id or of its trace."""
         where, values = "seq > ?", (after_seq,)
@@ -267,6 +273,7 @@ class History:
             self._resources[source] = read_attributes(row[0], 1) if row else {}
         return self._resources[source]
 
+    @tells_store_errors
     def cost_since(self, since_ns: int) -> tuple[int, int]:
         """Known cost in micro-dollars, and the number of calls of unknown cost, that ended since then."""
         row = self._connection.execute(

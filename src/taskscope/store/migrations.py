@@ -52,7 +52,8 @@ _M001_FIRST_STORE = (
         text TEXT, repository TEXT, model TEXT, started INTEGER, ended INTEGER, outcome TEXT,
         verification TEXT, error_type TEXT, llm_calls INTEGER NOT NULL DEFAULT 0,
         replayed_calls INTEGER NOT NULL DEFAULT 0, input_tokens INTEGER, output_tokens INTEGER,
-        cost_micro_usd INTEGER, unpriced_calls INTEGER NOT NULL DEFAULT 0, findings TEXT, patch_path TEXT, summary TEXT, error TEXT
+        cost_micro_usd INTEGER, unpriced_calls INTEGER NOT NULL DEFAULT 0,
+        findings TEXT, patch_path TEXT, summary TEXT, error TEXT
         ) WITHOUT ROWID""",
     "CREATE INDEX task_started ON task(started)",
     "CREATE INDEX task_trace ON task(trace)",

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _MASK_64 = (1 << 64) - 1
 _ONE_BYTE = tuple(bytes((number,)) for number in range(128))
+_SHORT_TEXTS = tuple(bytes((size + 2, 10, size)) for size in range(126))
+"""Length of an `AnyValue` with a text of so many bytes, the text's tag and length."""
+_SMALL_NUMBERS = tuple(bytes((2, 24, number)) for number in range(128))
+"""Length of an `AnyValue` with such a number, the number's tag and the number."""
 _DOUBLE = struct.Struct("<d")
 _FIXED64 = struct.Struct("<Q")
 _FIXED32 = struct.Struct("<I")
@@ -96,9 +100,16 @@ def attributes(tag: bytes, values: Mapping[str, AttributeValue]) -> bytes:
     parts = []
     for key, value in values.items():
         head = _KEY_HEADS.get(key) or _key_head(key)
-        encoded = any_value(value)
-        payload = head + varint(len(encoded)) + encoded
-        parts.append(tag + varint(len(payload)) + payload)
+        # Short texts and small numbers, nearly all there are, without a call.
+        if type(value) is str and len(raw := value.encode()) < len(_SHORT_TEXTS):
+            encoded = _SHORT_TEXTS[len(raw)] + raw
+        elif type(value) is int and 0 <= value < len(_SMALL_NUMBERS):
+            encoded = _SMALL_NUMBERS[value]
+        else:
+            encoded = any_value(value)
+            encoded = varint(len(encoded)) + encoded
+        size = len(head) + len(encoded)
+        parts.append(tag + (_ONE_BYTE[size] if size < len(_ONE_BYTE) else varint(size)) + head + encoded)
     return b"".join(parts)
 
 
@@ -112,6 +123,8 @@ def _key_head(key: str) -> bytes:
 
 def status(code: int, message: str) -> bytes:
     """The status field of a span, present even when unset, as upstream writes it."""
+    if not code and not message:
+        return b"\x7a\x00"
     return sized(b"\x7a", text(b"\x12", message) + counted(b"\x18", code))
 
 
