@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import stat
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _OWNER_ONLY = 0o700
 
@@ -27,8 +29,21 @@ def reserved_folder(home: Path, task_id: str, *, should_keep: bool) -> Iterator[
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder, also where the target's tests made parts of it read-only."""
-    shutil.rmtree(folder, onerror=_retry_writable)
+    """Remove a folder, also where the target's tests shut parts of it; what is somebody else's stays."""
+    try:
+        shutil.rmtree(folder)
+    except OSError:
+        _open_folders(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open_folders(top: Path) -> None:
+    top.chmod(stat.S_IRWXU)
+    for place, folders, _ in os.walk(top):
+        for path in (Path(place, name) for name in folders):
+            if not path.is_symlink():
+                with contextlib.suppress(OSError):
+                    path.chmod(stat.S_IRWXU)
 
 
 def _make_folder(home: Path, name: str) -> Path:
@@ -42,13 +57,3 @@ def _make_folder(home: Path, name: str) -> Path:
             continue
         return folder.resolve()
     raise AssertionError  # count() never ends
-
-
-def _retry_writable(action: Callable[..., object], path: str, _: object) -> None:
-    parent = Path(path).parent
-    if not Path(path).exists() and not Path(path).is_symlink():
-        return
-    parent.chmod(parent.stat().st_mode | stat.S_IRWXU)
-    if not Path(path).is_symlink():
-        Path(path).chmod(stat.S_IRWXU)
-    action(path)

@@ -51,7 +51,7 @@ def test_syntax_errors_are_left_to_the_compiler(tmp_path: Path) -> None:
 
 
 def test_only_safe_fixes_are_applied(tmp_path: Path) -> None:
-    """`fix` applies the safe fixes of the chosen rules to the chosen files, and names the files it changed."""
+    """`fix` applies the safe fixes of the chosen rules to the chosen files, and names those it changed."""
     code = "import os\nimport sys\n\nx = sys.argv == None\n"
     write_files(tmp_path, {"a.py": code, "b.py": code, "c.py": "x = 1\n"})
     ruff = make_ruff(tmp_path)
