@@ -156,6 +156,13 @@ prices:
     assert costs == [1000, 1000, 2000, 3000, 3000]
 
 
+def test_address_that_is_none_matches_itself_alone(tmp_path: Path) -> None:
+    """A bracket that is not closed is no address; it neither raises nor matches another."""
+    prices = prices_file(tmp_path, "prices: [{base_url: 'http://[', input: 1, output: 0}]")
+    assert prices.price("p", "m", "http://[", Usage()).micro_usd == 1000
+    assert prices.price("p", "m", "http://[::1", Usage()).unknown_reason == "unknown_model"
+
+
 def test_cached_tokens_are_priced_by_the_file(tmp_path: Path) -> None:
     """500 fresh at 2, 400 read at 0.5, 100 written at 4, 100 out at 8."""
     prices = prices_file(

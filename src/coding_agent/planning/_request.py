@@ -30,7 +30,8 @@ _WHOLE_FILE_LINES = 120
 _LINES_AROUND = 20
 
 _VOLATILE = (
-    (re.compile(r"\b0x[0-9a-fA-F]{6,}\b"), "0x..."),  # addresses in the repr of objects
+    # Addresses in the repr of objects, also where pytest cut the repr in its middle: `...7f31c0>`.
+    (re.compile(r"\b0x[0-9a-fA-F]{6,}\b|(?<=\.\.\.)\w*(?=>)"), "0x..."),
     (re.compile(r"/pytest-of-[^/\s]+/pytest-\d+\b"), "/pytest"),  # pytest numbers its runs
     (re.compile(r"\btmp[a-z0-9_]{8}\b"), "tmp..."),  # names that tempfile makes up
 )

@@ -52,6 +52,14 @@ def test_own_server_needs_no_key() -> None:
     assert told == ("llama3.2", "local", "live", "http://localhost:11434/v1")
 
 
+def test_own_server_may_speak_anthropics_api() -> None:
+    """The same holds for the other API: who answers is told by the address."""
+    settings = AgentSettings(home=Path("unused"), anthropic_base_url="https://llm.example.com")
+    with closing(build_model("anthropic:some", settings)) as model:
+        told = (model.name, model.provider, model.mode, model.base_url)
+    assert told == ("some", "anthropic_compatible", "live", "https://llm.example.com")
+
+
 @pytest.mark.parametrize("package", ["openai", "anthropic"])
 def test_missing_extra_names_call_package_and_pip_line(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the client the line says what to install."""

@@ -158,3 +158,18 @@ def test_long_values_are_shown_by_their_beginning() -> None:
     difference = find_difference({"tools": []}, {"tools": [{"description": "x" * 500}]})
     assert difference is not None
     assert len(difference) < 150
+
+
+def test_tool_results_are_compared_by_their_text() -> None:
+    """Anthropic lets one spell a result as text, as a block, or leave an empty one out."""
+
+    def result(**content: object) -> dict[str, object]:
+        block = {"type": "tool_result", "tool_use_id": "1", **content}
+        return {"model": "m", "messages": [{"role": "user", "content": [block]}]}
+
+    assert differ(result(content="no"), result(content=[{"type": "text", "text": "no"}])) is None
+    assert differ(result(), result(content="")) is None
+    assert (
+        differ(result(), result(content="no"))
+        == 'messages[0].content[0].content: recorded nothing, asked "no"'
+    )

@@ -140,6 +140,19 @@ def test_file_that_appears_meanwhile_is_not_overwritten(
             model.complete(ASK)
 
 
+def test_recording_that_can_be_written_no_more_is_an_error(tmp_path: Path) -> None:
+    """A file that went away in the middle is said, and not begun anew without its header."""
+    path = tmp_path / "recording.jsonl"
+    with (
+        ScriptedProvider([chat_completion("a"), chat_completion("b")]) as provider,
+        closing(build_model("openai:scripted", settings_for(provider, record_model_to=path))) as model,
+    ):
+        model.complete(ASK)
+        path.unlink()
+        with pytest.raises(AgentError, match=r"cannot write the recording .*: No such file"):
+            model.complete(ASK)
+
+
 def test_another_request_is_refused_at_the_first_difference(tmp_path: Path) -> None:
     """The message names file, line, place and both texts around the difference."""
     path = write(tmp_path / "r.jsonl", HEADER, exchange("mend a.py"))

@@ -45,6 +45,7 @@ FAILURE = Finding(
     data={"test": "test_cart.py::test_total", "error": "AssertionError", "text": "assert 2 == 1"},
 )
 
+GIVE_UP = call_tool("give_up", {"reason": "no"})
 MEND_COLON = call_tool("run_skill", {"skill": "missing_colon", "finding": 1})
 MEND_SUM = call_tool("edit_file", {"path": "cart.py", "old": " * 2", "new": "", "finding": 2}, id="call_2")
 
@@ -129,9 +130,7 @@ def test_request_shows_what_the_model_needs(shop: Shop) -> None:
 
 def test_only_offered_tools_are_named(shop: Shop) -> None:
     """Without a skill for any finding the model is not told that skills can be run."""
-    _, provider = ask(
-        shop, chat_completion(None, [call_tool("give_up", {"reason": "no"})]), findings=[FAILURE]
-    )
+    _, provider = ask(shop, chat_completion(None, [GIVE_UP]), findings=[FAILURE])
     tools = provider.received[0].body["tools"]
     assert isinstance(tools, list)
     assert [tool["function"]["name"] for tool in tools] == ["edit_file", "give_up"]
@@ -272,7 +271,7 @@ def _findings(shop: Shop, *, run: int) -> list[Finding]:
     """What tools report holds the place of the work tree, pytest's run and addresses of objects."""
     root = shop.bench.root
     temporary = f"/tmp/pytest-of-me/pytest-{run}/test_0 and /tmp/tmpabcdef0{run}"
-    text = f"{root}/cart.py: <Cart at 0x7f00000{run}> in {temporary}"
+    text = f"{root}/cart.py: <Cart at 0x7f00000{run}> in {temporary}, (2, '/x...7f31c{run}>)"
     return [COLON, Finding(rule="test/other", message=f"in {root}", path="cart.py", data={"text": text})]
 
 
@@ -326,9 +325,7 @@ def test_long_file_is_shown_around_the_finding(shop: Shop) -> None:
     finding = Finding(
         rule="test/other", message="x", path="cart.py", line=150, data={"test": "test_cart.py::test_60[a]"}
     )
-    _, provider = ask(
-        shop, chat_completion(None, [call_tool("give_up", {"reason": "no"})]), findings=[finding]
-    )
+    _, provider = ask(shop, chat_completion(None, [GIVE_UP]), findings=[finding])
     text = str(provider.received[0].body["messages"])
     assert "cart.py, lines 130 to 170:" in text
     assert "test_cart.py, lines 99 to 139:" in text
@@ -339,11 +336,24 @@ def test_finding_of_a_file_that_is_gone_is_shown_alone(shop: Shop) -> None:
     finding = Finding(
         rule="test/other", message="caf\udce9.py is strange " * 200, path="caf\udce9.py", line=3
     )
-    _, provider = ask(
-        shop, chat_completion(None, [call_tool("give_up", {"reason": "no"})]), findings=[finding]
-    )
+    _, provider = ask(shop, chat_completion(None, [GIVE_UP]), findings=[finding])
     messages = provider.received[0].body["messages"]
     assert isinstance(messages, list)
     assert messages[1]["content"].endswith("# Passages\n\nnone")
     assert "at caf?.py:3: caf?.py is strange" in messages[1]["content"]
     assert "..." in messages[1]["content"]
+
+
+def test_test_without_a_definition_is_shown_from_its_beginning(shop: Shop) -> None:
+    """A test that a plugin makes has no line of its own."""
+    (shop.bench.root / "test_cart.py").write_text("x = 1\n" * 300, "utf-8")
+    finding = Finding(rule="test/other", message="x", data={"test": "test_cart.py::made_up"})
+    _, provider = ask(shop, chat_completion(None, [GIVE_UP]), findings=[finding])
+    assert "test_cart.py, lines 1 to 21:" in str(provider.received[0].body["messages"])
+
+
+def test_finding_without_a_place_is_shown_by_its_message(shop: Shop) -> None:
+    """Nothing is invented for a finding of no file."""
+    finding = Finding(rule="test/none", message="there are no tests")
+    _, provider = ask(shop, chat_completion(None, [GIVE_UP]), findings=[finding])
+    assert "1. test/none: there are no tests\\n" in str(provider.received[0].body["messages"])
