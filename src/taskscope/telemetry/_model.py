@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .context import Frame
 
 LOCAL = "local"
-"""`gen_ai.provider.name` of a model in this process; its calls cost nothing that could be known."""
+"""`gen_ai.provider.name` of a model on one's own machine; without an address it is in this very process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,14 @@ class Pricer(Protocol):
     """Says what a call cost: `taskscope.prices.Prices.price`."""
 
     def __call__(
-        self, provider: str, model: str, base_url: str | None, usage: TokenUsage | None, /, *, operation: str
+        self,
+        provider: str,
+        models: Sequence[str],
+        base_url: str | None,
+        usage: TokenUsage | None,
+        /,
+        *,
+        operation: str,
     ) -> Price: ...
 
 
@@ -75,7 +82,8 @@ class ModelSpan(Operation):
         self._provider = provider
         self._is_live = is_live
         self._base_url = base_url
-        kind = SpanKind.INTERNAL if provider == LOCAL else SpanKind.CLIENT
+        self._is_in_process = provider == LOCAL and base_url is None
+        kind = SpanKind.INTERNAL if self._is_in_process else SpanKind.CLIENT
         super().__init__(f"{self.operation} {model}", facts, kind=kind)
 
     def _reset(self) -> None:
@@ -139,10 +147,7 @@ class ModelSpan(Operation):
         frame.llm = self
 
     def _on_end(self) -> None:
-        if not self._is_recording or not self._is_live or self._provider == LOCAL:
-            return
-        if self.error_type is not None and self._usage is None and self._price is None:
-            self._tell_price(None, "missing_usage", None)
+        if not self._is_recording or not self._is_live or self._is_in_process:
             return
         price = self._price or self._ask_price()
         if price is None:
@@ -154,8 +159,8 @@ class ModelSpan(Operation):
         """Price by the model that answered, which may be a dated one, else by the one asked for."""
         with INSTRUMENTATION:
             if _pricer is not None:
-                model = self._answered_by or self._model
-                return _pricer(self._provider, model, self._base_url, self._usage, operation=self.operation)
+                models = tuple(dict.fromkeys(filter(None, (self._answered_by, self._model))))
+                return _pricer(self._provider, models, self._base_url, self._usage, operation=self.operation)
         return None
 
     def _tell_price(self, micro_usd: int | None, reason: str | None, version: str | None) -> None:
@@ -179,8 +184,11 @@ class EmbeddingsSpan(ModelSpan):
     names_agent = True
     operation = names.EMBEDDINGS
 
-    def finish(self, *, dimensions: int | None = None, cache_hits: int | None = None) -> None:
-        """Say what came back."""
+    def finish(
+        self, *, dimensions: int | None = None, cache_hits: int | None = None, live_calls: int | None = None
+    ) -> None:
+        """Say what came back; with 0 live calls, all from a cache, there is nothing to price."""
+        self._is_live = live_calls != 0
         self.update(
             {attr.GEN_AI_EMBEDDINGS_DIMENSION_COUNT: dimensions, attr.EMBEDDINGS_CACHE_HITS: cache_hits}
         )
@@ -196,7 +204,7 @@ def chat(
     temperature: float | None = None,
     top_p: float | None = None,
 ) -> ModelSpan:
-    """`chat {model}`: one call of a model, retries inside; INTERNAL for provider `local`, else CLIENT.
+    """`chat {model}`: one call of a model, retries inside; INTERNAL in this process, else CLIENT.
 
     gen_ai.provider.name, .request.*, server.*, taskscope.llm.mode at the start; .usage.*, .response.*,
     taskscope.llm.retry_count, taskscope.cost.* (live calls that leave the process only) at the end.
@@ -217,7 +225,7 @@ def chat(
 def embeddings(
     model: str, *, provider: str = LOCAL, inputs: int | None = None, base_url: str | None = None
 ) -> EmbeddingsSpan:
-    """`embeddings {model}`: texts turned into vectors; INTERNAL for provider `local`, else CLIENT.
+    """`embeddings {model}`: texts turned into vectors; INTERNAL in this process, else CLIENT.
 
     gen_ai.provider.name, .request.model, server.*, taskscope.embeddings.inputs at the start;
     gen_ai.usage.input_tokens, .embeddings.dimension.count, taskscope.embeddings.cache_hits, taskscope.cost.*.

@@ -17,6 +17,7 @@ from .guard import INSTRUMENTATION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from opentelemetry.context import Context
@@ -50,14 +51,14 @@ class Observed(Protocol):
 
 
 class Begin(Protocol):
-    """Builds the operation of one call, not started; it may fail, and then the call goes unobserved."""
+    """Builds the operation of one call, not started; with None, or if it fails, the call goes unobserved."""
 
-    def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> Observed:
+    def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> Observed | None:
         """Return the operation for a call with these arguments."""
 
 
-Finish: TypeAlias = "Callable[[Any, Any], None]"
-"""Reads the result of a call into its operation: (operation, result); it may fail."""
+Finish: TypeAlias = "Callable[[Any, Any, tuple[Any, ...], Mapping[str, Any]], None]"
+"""Reads the result of a call into its operation: (operation, result, args, kwargs); it may fail."""
 
 
 def wrap(function: _F, begin: Begin, finish: Finish | None = None) -> _F:
@@ -83,6 +84,42 @@ def wrap(function: _F, begin: Begin, finish: Finish | None = None) -> _F:
     return cast("_F", functools.wraps(function)(wrapper))
 
 
+def wrap_entering(function: _F, begin: Begin, finish: Finish | None = None) -> _F:
+    """Return a function that returns a context manager, with a span around the entering of it only.
+
+    What is done inside of the context, and when it is left, is not the function's own work.
+    """
+
+    @functools.wraps(function)
+    def observed(*args: Any, **kwargs: Any) -> _Entering:
+        return _Entering(function(*args, **kwargs), begin, finish, args, kwargs)
+
+    return cast("_F", observed)
+
+
+class _Entering:
+    """A context manager whose entering is observed."""
+
+    def __init__(
+        self,
+        inner: AbstractContextManager[Any],
+        begin: Begin,
+        finish: Finish | None,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        self._inner = inner
+        self._enter = _wrap_function(inner.__enter__, lambda _args, _kwargs: begin(args, kwargs), finish)
+
+    def __enter__(self) -> Any:
+        return self._enter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return self._inner.__exit__(kind, error, traceback)
+
+
 def _begin(begin: Begin, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Observed | None:
     """Return the operation, or None where it could not be built."""
     with INSTRUMENTATION:
@@ -90,10 +127,16 @@ def _begin(begin: Begin, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Ob
     return None
 
 
-def _finish(finish: Finish | None, operation: Observed, result: object) -> None:
+def _finish(
+    finish: Finish | None,
+    operation: Observed,
+    result: object,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> None:
     if finish is not None:
         with INSTRUMENTATION:
-            finish(operation, result)
+            finish(operation, result, args, kwargs)
 
 
 def _wrap_function(function: Callable[..., Any], begin: Begin, finish: Finish | None) -> Callable[..., Any]:
@@ -103,7 +146,7 @@ def _wrap_function(function: Callable[..., Any], begin: Begin, finish: Finish | 
             return function(*args, **kwargs)
         with operation:
             result = function(*args, **kwargs)
-            _finish(finish, operation, result)
+            _finish(finish, operation, result, args, kwargs)
             return result
 
     return observed
@@ -120,7 +163,7 @@ def _wrap_coroutine(function: Callable[..., Any], begin: Begin, finish: Finish |
             except GeneratorExit:
                 operation.fail(ERROR_CANCELLED, "closed before its end")
                 raise
-            _finish(finish, operation, result)
+            _finish(finish, operation, result, args, kwargs)
             return result
 
     return observed
@@ -135,7 +178,7 @@ def _wrap_generator(function: Callable[..., Any], begin: Begin, finish: Finish |
         operation.start()
         try:
             result = yield from _drive(operation, generator)
-            _finish(finish, operation, result)
+            _finish(finish, operation, result, args, kwargs)
         except BaseException as error:
             operation.end(error)
             raise
