@@ -10,7 +10,7 @@ import math
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, overload
@@ -22,7 +22,7 @@ from .rankings import Vector
 from .tokens import split_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from coding_agent.protocols import ModelGate
 
@@ -86,18 +86,19 @@ class HashEmbedder:
 
     def _embed(self, text: str) -> Vector:
         tokens = Counter(split_tokens(text))
-        grams: Counter[str] = Counter()
+        grams: list[int] = []
         for token, count in tokens.items():
-            for gram in _grams(token):
-                grams[gram] += count
-        values: dict[int, float] = {}
-        for features, weight in ((tokens, 1.0), (grams, _GRAM_WEIGHT)):
-            for feature, count in features.items():
-                hashed = _hash(feature)
-                value = weight * (1.0 + math.log(count)) if count > 1 else weight
-                slot = hashed % self.dimensions
-                values[slot] = values.get(slot, 0.0) + (value if hashed >> 31 else -value)
+            grams += _gram_hashes(token) * count
+        values = [0.0] * self.dimensions
+        self._add(values, ((_hash(token), count) for token, count in tokens.items()), 1.0)
+        self._add(values, Counter(grams).items(), _GRAM_WEIGHT)
         return _unit_sparse(values)
+
+    def _add(self, values: list[float], features: Iterable[tuple[int, int]], weight: float) -> None:
+        """Add hashed features with their counts: the low bits say where, the highest bit the sign."""
+        for hashed, count in features:
+            value = weight * (1.0 + math.log(count)) if count > 1 else weight
+            values[hashed % self.dimensions] += value if hashed >> 31 else -value
 
 
 class OpenAIEmbedder:
@@ -194,24 +195,20 @@ def _sum_usage(replies: Sequence[Any]) -> Usage | None:
 
 
 @lru_cache(maxsize=65_536)
-def _grams(token: str) -> tuple[str, ...]:
-    """Return the 4-grams of a token that is longer than one, marked so that they never equal a token."""
+def _gram_hashes(token: str) -> tuple[int, ...]:
+    """Return the hashed 4-grams of a token that is longer than one, marked so that they equal no token."""
     if len(token) <= _GRAM:
         return ()
-    return tuple(f"#{token[at : at + _GRAM]}" for at in range(len(token) - _GRAM + 1))
+    return tuple(_hash(f"#{token[at : at + _GRAM]}") for at in range(len(token) - _GRAM + 1))
 
 
-@lru_cache(maxsize=262_144)
+@lru_cache(maxsize=65_536)
 def _hash(feature: str) -> int:
     return zlib.crc32(feature.encode("utf-8", "surrogatepass"))
 
 
-def _unit_sparse(values: Mapping[int, float]) -> dict[int, float]:
-    length = math.sqrt(sum(value * value for value in values.values()))
-    if not length:
-        return {}
-    rounded = array("f", (value / length for value in values.values()))
-    return {slot: value for slot, value in zip(values, rounded, strict=True) if value}
+def _unit_sparse(values: Sequence[float]) -> dict[int, float]:
+    return {slot: value for slot, value in enumerate(unit_dense(values)) if value}
 
 
 def unit_dense(values: Sequence[float]) -> array[float]:
