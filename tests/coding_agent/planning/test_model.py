@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from coding_agent.records import (
     StepOutcome,
     Task,
 )
-from coding_agent.skills.library import FolderLibrary
+from coding_agent.skills.library import SHIPPED, FolderLibrary
 from coding_agent.tools.workbench import build_workbench
 from tests.providers import Answer, ScriptedProvider, call_tool, chat_completion, message
 
@@ -59,8 +60,14 @@ class Shop:
     settings: AgentSettings
 
     def planner(self, model: Model, passages: Sequence[Passage] = ()) -> ModelPlanner:
-        library = FolderLibrary(self.settings.home / "skills")
-        return ModelPlanner(model, library, self.bench.files, self.bench.root, lambda: passages)
+        return ModelPlanner(model, self.library, self.bench.files, self.bench.root, lambda: passages)
+
+    @property
+    def library(self) -> FolderLibrary:
+        """One skill, so that a new one in the package does not change what a model is offered here."""
+        folder = self.settings.home / "shipped"
+        shutil.copytree(SHIPPED / "missing_colon", folder / "missing_colon", dirs_exist_ok=True)
+        return FolderLibrary(self.settings.home / "skills", shipped=folder)
 
 
 def open_shop(root: Path, home: Path) -> Shop:
@@ -115,7 +122,7 @@ def test_request_shows_what_the_model_needs(shop: Shop) -> None:
     messages = provider.received[0].body["messages"]
     assert isinstance(messages, list)
     assert [turn["role"] for turn in messages] == ["system", "user"]
-    description = FolderLibrary(shop.settings.home / "skills").get("missing_colon").description
+    description = shop.library.get("missing_colon").description
     assert messages[1]["content"] == (
         "# Task\n\nMake the total right.\n\n# Findings\n\n"
         "1. syntax/expected-colon at cart.py:1:18: expected ':'\n"
