@@ -13,7 +13,7 @@ from taskscope.semconv import spans as names
 from taskscope.telemetry import spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from taskscope.testing import SpanRecorder
 
@@ -426,9 +426,16 @@ class ScriptedPricer:
         self.asked: list[tuple[object, ...]] = []
 
     def __call__(
-        self, provider: str, model: str, base_url: str | None, usage: object, /, *, operation: str
+        self,
+        provider: str,
+        models: Sequence[str],
+        base_url: str | None,
+        usage: object,
+        /,
+        *,
+        operation: str,
     ) -> Price:
-        self.asked.append((provider, model, base_url, usage, operation))
+        self.asked.append((provider, models, base_url, usage, operation))
         if isinstance(self.price, Exception):
             raise self.price
         return self.price
@@ -446,7 +453,7 @@ def pricer() -> Iterator[ScriptedPricer]:
 def test_live_call_is_priced_by_the_model_that_answered(
     span_recorder: SpanRecorder, pricer: ScriptedPricer
 ) -> None:
-    """A live call carries its cost, and the task the sum of its calls, whichever thread they ran in."""
+    """A live call carries its cost, and the task the sum of its calls."""
     with spans.task("repair"):
         for _ in range(2):
             with spans.chat("gpt", provider="openai", base_url="https://api.test/v1") as call:
@@ -456,7 +463,7 @@ def test_live_call_is_priced_by_the_model_that_answered(
                 )
     assert pricer.asked[0] == (
         "openai",
-        "gpt-0613",
+        ("gpt-0613", "gpt"),
         "https://api.test/v1",
         spans.TokenUsage(input_tokens=10, output_tokens=3, cache_read_tokens=4),
         "chat",
