@@ -22,7 +22,7 @@ from taskscope.telemetry.guard import drain_errors
 from taskscope.telemetry.spans import set_pricer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from taskscope.prices import Price, Prices
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 CLOSE_TIMEOUT_S = 2.0
 
 _logger = logging.getLogger(__name__)
+
+_configured: list[Recording] = []
+"""The recording of a host program, once it called `configure`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,23 @@ def configure(environment: Mapping[str, str] | None = None) -> Recording:
     recording = install(settings, redactor, drain_errors=drain_errors)
     if not settings.disabled:
         set_pricer(_LazyPrices(settings))
+    _configured[:] = [recording]
     return recording
+
+
+def flush(timeout: float = CLOSE_TIMEOUT_S) -> bool:
+    """Return whether all that was recorded so far is in the store, within `timeout` seconds.
+
+    True where nothing was configured: then nothing is waiting.
+    """
+    return all(recording.flush(timeout) for recording in _configured)
+
+
+def shutdown(timeout: float = CLOSE_TIMEOUT_S) -> bool:
+    """Flush, and record no more; what the flush says. `configure` begins anew."""
+    is_flushed = all(recording.shutdown(timeout) for recording in _configured)
+    _configured.clear()
+    return is_flushed
 
 
 def _load_host_settings(environment: Mapping[str, str]) -> Settings:
@@ -116,13 +135,20 @@ class _LazyPrices:
         self._prices: Prices | None = None
 
     def __call__(
-        self, provider: str, model: str, base_url: str | None, usage: TokenUsage | None, /, *, operation: str
+        self,
+        provider: str,
+        models: Sequence[str],
+        base_url: str | None,
+        usage: TokenUsage | None,
+        /,
+        *,
+        operation: str,
     ) -> Price:
         from taskscope.prices import Prices
 
         if self._prices is None:
             self._prices = Prices(self._settings.prices_file)
-        return self._prices.price(provider, model, base_url, usage, operation=operation)
+        return self._prices.price(provider, models, base_url, usage, operation=operation)
 
 
 class _Till:
@@ -133,9 +159,16 @@ class _Till:
         self._spending = spending
 
     def __call__(
-        self, provider: str, model: str, base_url: str | None, usage: TokenUsage | None, /, *, operation: str
+        self,
+        provider: str,
+        models: Sequence[str],
+        base_url: str | None,
+        usage: TokenUsage | None,
+        /,
+        *,
+        operation: str,
     ) -> Price:
-        price = self._pricer(provider, model, base_url, usage, operation=operation)
+        price = self._pricer(provider, models, base_url, usage, operation=operation)
         frame = get_frame()
         self._spending.add((frame.task_id if frame else None) or "", price)
         return price

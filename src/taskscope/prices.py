@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from taskscope.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _MICRO_USD = 1_000_000
@@ -128,7 +128,7 @@ class Prices:
     def price(
         self,
         provider: str,
-        model: str,
+        models: str | Sequence[str],
         base_url: str | None,
         usage: TokenUsage | None,
         *,
@@ -136,6 +136,8 @@ class Prices:
     ) -> Price:
         """Return what the call cost; raises nothing for any usage, model or address.
 
+        `models` are the names that it is known by: the one that answered, then the one asked for; the first
+        with a price counts.
         The total is rounded once, half to even, to whole micro-dollars. An `embeddings` call has no
         output tokens to report; any other without them is `missing_usage`, so is a count that cannot be.
         """
@@ -143,15 +145,17 @@ class Prices:
         if tokens is None:
             return Price(unknown_reason="missing_usage")
         with localcontext(_CONTEXT):
-            return self._price(provider, model, base_url, tokens)
+            return self._price(provider, (models,) if isinstance(models, str) else models, base_url, tokens)
 
-    def _price(self, provider: str, model: str, base_url: str | None, tokens: _Tokens) -> Price:
-        for entry in self._entries:
-            if entry.matches(provider, model, base_url):
-                return Price(micro_usd=entry.cost(tokens), price_version=f"prices_file {self._version}")
+    def _price(self, provider: str, models: Sequence[str], base_url: str | None, tokens: _Tokens) -> Price:
+        for model in models:
+            for entry in self._entries:
+                if entry.matches(provider, model, base_url):
+                    return Price(micro_usd=entry.cost(tokens), price_version=f"prices_file {self._version}")
         if provider == "local" or _is_local(base_url):
             return Price(unknown_reason="local_model")
-        return _look_up(provider, model, base_url, tokens)
+        found = [_look_up(provider, model, base_url, tokens) for model in models]
+        return next((price for price in found if price.micro_usd is not None), found[0])
 
 
 def _read_tokens(usage: TokenUsage | None, *, needs_output: bool) -> _Tokens | None:
