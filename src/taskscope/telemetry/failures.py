@@ -20,8 +20,8 @@ _MARK = "__taskscope_trace__"
 
 def error_type_of(error: BaseException) -> str:
     """Return `error.type`: the error's own word (`error_type`), one of ours, else its qualified class."""
-    own = _own_word(error)
-    if own:
+    own = _read_text(error, "error_type")[:_TYPE_LIMIT]
+    if own and own != spans.ERROR_OTHER:
         return own
     if isinstance(error, KeyboardInterrupt) or _is_cancelled(error):
         return spans.ERROR_CANCELLED
@@ -51,10 +51,8 @@ def exception_attributes(error: BaseException) -> dict[str, object]:
         attr.EXCEPTION_STACKTRACE: _format_traceback(error),
         attr.ERROR_TYPE: error_type_of(error),
     }
-    hint = getattr(error, "hint", None)
-    if isinstance(hint, str) and hint:
-        facts[attr.ERROR_HINT] = hint
-    return facts
+    hint = _read_text(error, "hint")
+    return {**facts, attr.ERROR_HINT: hint} if hint else facts
 
 
 def is_first_report(error: BaseException, trace_id: int) -> bool:
@@ -70,15 +68,13 @@ def is_first_report(error: BaseException, trace_id: int) -> bool:
     return True
 
 
-def _own_word(error: BaseException) -> str | None:
-    """Return the class's or the error's own `error_type`, if it is a usable word."""
+def _read_text(error: BaseException, name: str) -> str:
+    """Return an attribute of the error that is text, else an empty string."""
     try:
-        word = getattr(error, "error_type", None)
+        value = getattr(error, name, None)
     except Exception:  # noqa: BLE001 - a hostile property must not reach the host
-        return None
-    if not isinstance(word, str) or not word or word == spans.ERROR_OTHER:
-        return None
-    return str.__str__(word)[:_TYPE_LIMIT]
+        return ""
+    return str.__str__(value) if isinstance(value, str) else ""
 
 
 def _is_cancelled(error: BaseException) -> bool:
