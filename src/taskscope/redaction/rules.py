@@ -72,8 +72,11 @@ _KEY = (
 )
 _LOGIN_WORDS = tuple(word for word in _KEY_WORDS if word not in {"token", "credential"})
 # What may stand in a value without quotes; `$` and `{` would be a variable.
-_PLAIN = r"""[^\s"'\\;,&<>(){}\[\]|`$]"""
-_STRICT = r"""[^\s"'\\;,&<>(){}\[\]|`$.=:]"""
+_PLAIN = r"""[^\s\x1b"'\\;,&<>(){}\[\]|`$]"""
+_STRICT = r"""[^\s\x1b"'\\;,&<>(){}\[\]|`$.=:]"""
+# Six characters or more that are more than a word: a digit or a sign is among them.
+_SIGN = r"[0-9!@#%^*+~/-]"
+_MIXED = rf"(?:[A-Za-z_]{{5,40}}{_SIGN}|[A-Za-z_]{{0,4}}{_SIGN}{_STRICT}{{4}})"
 
 
 def _place(name: str, pattern: str, *keywords: str, reach: int = 0) -> Rule:
@@ -187,6 +190,7 @@ _PLACES = (
         "url_password", r"""(?P<keep>://[^\s/?#:@"'<>\\]{0,128}:)[^\s/?#"'<>\\]{1,256}(?P<tail>@)""", "://"
     ),
     _place("url_token", r"""(?P<keep>://)[^\s/?#:@"'<>\\]{16,256}(?P<tail>@)""", "://"),
+    _place("url_token", r"""(?P<keep>%3A%2F%2F)[^\s%&"'/]{16,256}(?P<tail>%40)""", "%3a%2f%2f"),
     _place(
         "url_password",
         r"(?P<keep>%3A%2F%2F[^\s%&\"'/]{0,128}%3A)"
@@ -243,14 +247,15 @@ _PLACES = (
     ),
     _place(
         "curl_user",
-        r"""(?P<keep>curl [^\r\n]{0,200}(?:-u|--user)[ =]["']?[^\s:"']{1,64}:)[^\s"']{3,}""",
-        "curl ",
+        r"""(?P<keep>curl(?: |%20)[^\r\n]{0,80}(?:-u|--user)(?: |=|%20)["']?[^\s:"'%]{1,64}(?::|%3A))"""
+        r"""[^\s"'%]{3,}""",
+        *("curl ", "curl%20"),
     ),
     _place("netrc", r"(?P<keep>login[ \t]{1,4}[^\s]{1,64}\s{1,4}password[ \t]{1,4})[^\s\"']{3,}", "login"),
     _place(
         "option",
-        r"(?P<keep>--(?:password|passwd|token|api-key|secret|access-token|client-secret)(?: |=))"
-        r"[^\s\"'<>\[({$=-][^\s\"'>\])}]{3,}",
+        r"(?P<keep>--(?:password|passwd|token|api-key|secret|access-token|client-secret)(?: |=|%20))"
+        r"[^\s\"'<>\[({$=%-][^\s\"'>\])}%]{3,}",
         *("--password", "--passwd", "--token", "--api-key", "--secret", "--access-token", "--client-secret"),
     ),
     # name = "value", 'value', \"value\" inside of a JSON string, %22value%22 inside of a URL
@@ -271,16 +276,15 @@ _PLACES = (
         *_KEY_WORDS,
     ),
     # name=value with something in it that is no letter; name=word up to an end; name: value, stricter.
+    _place("key_value", _KEY + rf"{_KEY_END}(?:=|%3D){_COLOR})(?:{_MIXED}{_PLAIN}*)", *_KEY_WORDS),
     _place(
         "key_value",
-        _KEY + rf"{_KEY_END}(?:=|%3D){_COLOR})[A-Za-z_]{{0,40}}[0-9!@#%^*+~/-]{_PLAIN}{{4,}}",
-        *_KEY_WORDS,
+        _KEY + rf"(?:=|%3D){_COLOR})[A-Za-z]{{6,64}}(?P<tail>[&;\s\x1b\"'\\\]<]|$)",
+        *_LOGIN_WORDS,
     ),
-    _place("key_value", _KEY + rf"(?:=|%3D){_COLOR})[A-Za-z]{{6,64}}(?P<tail>[&;\s\x1b]|$)", *_LOGIN_WORDS),
     _place(
         "key_value",
-        _KEY
-        + rf"{_SEPARATOR})[A-Za-z_-]{{0,40}}[0-9!@#%^*+~]{_STRICT}{{4,256}}={{0,2}}(?P<tail>[\s;,&\x1b]|$)",
+        _KEY + rf"{_SEPARATOR})(?:{_MIXED}{_STRICT}{{0,256}})={{0,2}}(?P<tail>[\s;,&\x1b\"'\\\])}}<|]|$)",
         *_KEY_WORDS,
     ),
 )
@@ -289,7 +293,7 @@ RULES: tuple[Rule, ...] = _TOKENS + _PLACES
 """All rules; where two meet, the first one gives the name."""
 
 STEMS = (
-    *("pass", "pwd", "secret", "token", "credential", "key", "auth", "cookie", "bearer", "login", "curl "),
+    *("pass", "pwd", "secret", "token", "credential", "key", "auth", "cookie", "bearer", "login", "curl"),
     *("://", "%3a", ":aa", "-----begin", "sig", "slack", "discord", "webhook"),
 )
 """What each keyword of an `any_case` rule contains one of: few to look for in a text that has none."""
