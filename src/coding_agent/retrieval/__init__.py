@@ -9,7 +9,7 @@ from .assembly import build_embedder, build_retriever, build_skill_index, build_
 from .descriptions import DescriptionIndex
 from .embedding import Embeddings, HashEmbedder, OpenAIEmbedder
 from .hybrid import HybridRetriever, fuse
-from .status import IndexStatus, probe_embedder, probe_vectors, read_index_status
+from .status import IndexStatus, probe_codebase, probe_embedder, probe_vectors, read_index_status
 
 __all__ = [
     "DescriptionIndex",
@@ -23,6 +23,7 @@ __all__ = [
     "build_skill_index",
     "build_vector_index",
     "fuse",
+    "probe_codebase",
     "probe_embedder",
     "probe_vectors",
     "read_index_status",

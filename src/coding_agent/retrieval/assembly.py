@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 STORE_FILE = "chunks.db"
 _CACHE_FILE = "embeddings.db"
+CODEBASE = "codebase"
 _SKILLS = "skills"
 _OPENAI = "openai:"
 
@@ -100,7 +101,7 @@ def build_retriever(
         paths=paths,
         store=ChunkStore(folder / STORE_FILE),
         embedder=embedder,
-        vectors=build_vector_index(settings, folder, "codebase", embedder),
+        vectors=build_vector_index(settings, folder, CODEBASE, embedder),
         limit=settings.retrieval_results,
         min_similarity=settings.retrieval_min_similarity,
     )

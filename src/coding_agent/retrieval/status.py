@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .assembly import STORE_FILE, index_root
+from .assembly import CODEBASE, STORE_FILE, build_embedder, build_vector_index, index_root
 from .store import ChunkStore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from coding_agent.protocols import Embedder
+    from coding_agent.records import AgentSettings
 
     from .vector import VectorIndex
 
@@ -48,6 +49,17 @@ def probe_vectors(vectors: VectorIndex) -> int:
     """Return how many vectors a collection holds, after having searched it; raises what the store raises."""
     vectors.search({0: 1.0}, limit=1)
     return len(vectors.ids())
+
+
+def probe_codebase(settings: AgentSettings) -> int:
+    """Return how many vectors the collections `codebase` of all repositories hold; raises what the store raises.
+
+    ToolMissingError where the settings say Chroma and there is none.
+    """
+    embedder = build_embedder(settings)
+    folders = [path.parent for path in sorted(index_root(settings.home).glob(f"*/{STORE_FILE}"))]
+    collections = [build_vector_index(settings, folder, CODEBASE, embedder) for folder in folders]
+    return sum(probe_vectors(vectors) for vectors in collections)
 
 
 def probe_embedder(embedder: Embedder) -> int | None:

@@ -271,19 +271,22 @@ from coding_agent.records import MemoryEntry
 memory = FileMemory(Path(sys.argv[1]), summarise_above=5)
 for number in range(25):
     key = f"t-{sys.argv[2]}-{number}"
-    memory.upsert(MemoryEntry(id=key, store="archive", text="cart " + key, task_id=key, created_at=number))
+    task = key if sys.argv[3] == "own" else "t-shared"
+    memory.upsert(MemoryEntry(id=key, store="archive", text="cart " + key, task_id=task, created_at=number))
     memory.search("cart")
 assert memory.lost == 0
 assert memory.status().broken == 0
 """
 
 
-def test_several_processes_lose_nothing(tmp_path: Path) -> None:
-    """Four writers that all summarise leave every entry, whole or as a line."""
+@pytest.mark.parametrize("task", ["own", "shared"])
+def test_several_processes_lose_nothing(tmp_path: Path, task: str) -> None:
+    """Four writers that all summarise leave every entry, whole or in a line, also in one shared line."""
     processes = [
-        subprocess.Popen([sys.executable, "-c", WORKER, tmp_path, str(number)]) for number in range(4)
+        subprocess.Popen([sys.executable, "-c", WORKER, tmp_path, str(number), task]) for number in range(4)
     ]
     assert [process.wait() for process in processes] == [0] * 4
     status = FileMemory(tmp_path).status()
     assert (status.archived + status.summarised, status.broken) == (100, 0)
-    assert len(FileMemory(tmp_path).search("cart", limit=1_000)) == 100
+    found = FileMemory(tmp_path).search("cart", limit=1_000)
+    assert len(found) == (100 if task == "own" else status.archived + 1)

@@ -15,6 +15,7 @@ from coding_agent.retrieval import (
     HashEmbedder,
     OpenAIEmbedder,
     build_embedder,
+    probe_codebase,
     probe_embedder,
     probe_vectors,
     read_index_status,
@@ -62,6 +63,18 @@ def test_a_collection_answers_with_its_count(tmp_path: Path, tree: FakeTree) -> 
     (tmp_path / "blocked").mkdir()
     with pytest.raises((sqlite3.Error, OSError)):
         probe_vectors(blocked)
+
+
+@pytest.mark.parametrize("store", ["sqlite", "chroma"])
+def test_the_collections_of_all_repositories_answer(tmp_path: Path, tree: FakeTree, store: str) -> None:
+    """The probe by settings finds every repository's vectors, and none where nothing is indexed."""
+    if store == "chroma":
+        pytest.importorskip("chromadb", reason="the extra chroma is not installed")
+    settings = AgentSettings(home=tmp_path / "home", vector_store=store)
+    assert probe_codebase(settings) == 0
+    open_retriever(tmp_path / "home", tree, vector_store=store).index()
+    open_retriever(tmp_path / "home", tree, repository=tmp_path / "other", vector_store=store).index()
+    assert probe_codebase(settings) == 2
 
 
 class FakeLongEmbedder(HashEmbedder):
