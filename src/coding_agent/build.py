@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from coding_agent.actions import build_actions
 from coding_agent.agent import Agent, Equipment
+from coding_agent.errors import AgentError
 from coding_agent.executor import StepExecutor
 from coding_agent.limits import TaskLimits
 from coding_agent.memory import FileMemory
@@ -20,17 +23,18 @@ from coding_agent.planning.model import ModelPlanner
 from coding_agent.planning.rules import RulePlanner
 from coding_agent.retrieval import build_embedder, build_retriever
 from coding_agent.skills.library import FolderLibrary
-from coding_agent.tools import build_workbench, run_process
+from coding_agent.tools import build_workbench, process
 from coding_agent.verification import SuiteVerifier
 from coding_agent.workspace import InPlaceWorkspace, choose_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from coding_agent.protocols import (
         Embedder,
         Limits,
+        Model,
         ModelGate,
         Planner,
         Retriever,
@@ -54,7 +58,7 @@ def build_agent(
     """
     workshop = _Workshop(task, settings, gate, limits or TaskLimits(task.timeout))
     return Agent(
-        lambda asked: choose_workspace(asked, settings, run_process, workshop.limits),
+        lambda asked: choose_workspace(asked, settings, process.run_process, workshop.limits),
         workshop.equip,
         max_rounds=settings.max_rounds,
         describe_environment=lambda: _describe_environment(settings),
@@ -77,7 +81,8 @@ class _Workshop:
         embedder = build_embedder(self.settings, gate=self.gate)
         library = self._build_library(embedder)
         retriever = self._build_retriever(bench)
-        planner, finish = self._build_planner(bench, library, retriever)
+        model = self._build_model()
+        planner = self._build_planner(model, bench, library, retriever)
         diagnosis, verifier = RuleDiagnosis(bench, self.task), SuiteVerifier(bench.tests)
         actions = build_actions(bench, diagnosis, library, verifier, apply_edit)
         return Equipment(
@@ -86,7 +91,8 @@ class _Workshop:
             retriever=retriever,
             memory=self._build_memory(embedder),
             library=library,
-            finish=finish,
+            finish=model.close if model else _do_nothing,
+            release=partial(_close_quietly, model),
         )
 
     def _build_library(self, embedder: Embedder) -> FolderLibrary:
@@ -110,18 +116,31 @@ class _Workshop:
             summarise_above=self.settings.memory_summarise_above,
         )
 
-    def _build_planner(
-        self, bench: Workbench, library: SkillLibrary, retriever: Retriever
-    ) -> tuple[Planner, Callable[[], None]]:
-        """Return the planner, and what is to be called once it is done."""
+    def _build_model(self) -> Model | None:
         if self.task.model == RULES:
-            return RulePlanner(library), lambda: None
-        model = build_model(self.task.model, self.settings, self.gate, limits=self.limits)
+            return None
+        return build_model(self.task.model, self.settings, self.gate, limits=self.limits)
+
+    def _build_planner(
+        self, model: Model | None, bench: Workbench, library: SkillLibrary, retriever: Retriever
+    ) -> Planner:
+        if model is None:
+            return RulePlanner(library)
         text = self.task.text
-        planner = ModelPlanner(
+        return ModelPlanner(
             model, library, bench.files, bench.root, lambda: retriever.retrieve(text).passages
         )
-        return planner, model.close
+
+
+def _do_nothing() -> None:
+    pass
+
+
+def _close_quietly(model: Model | None) -> None:
+    """Let go of a model after whatever happened; what is wrong with it was said before."""
+    if model is not None:
+        with contextlib.suppress(AgentError):
+            model.close()
 
 
 def _describe_environment(settings: AgentSettings) -> Mapping[str, Fact]:

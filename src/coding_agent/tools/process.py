@@ -47,6 +47,8 @@ _FOREIGN = frozenset(
 _CHUNK_BYTES = 65_536
 _GRACE_SECONDS = 2.0
 """Between SIGTERM and SIGKILL."""
+_LOOK_SECONDS = 0.5
+"""How often the task's limits are asked while a child is silent: somebody may stop the task meanwhile."""
 _POLL_SECONDS = 0.05
 """Where the kernel cannot tell of a child's end by a file descriptor (macOS)."""
 
@@ -67,7 +69,8 @@ def run_process(
     the whole process group gets SIGTERM, then SIGKILL. What the child leaves running in its group is killed.
     `env` is what the child inherits (the agent's own environment when None), less secrets; `command.env` is
     added as it is. `errors` is the codec error handler: `surrogateescape` keeps every byte. Raises
-    ToolMissingError for a program that is not there, and what `limits.check()` raises, before and after.
+    ToolMissingError for a program that is not there, and what `limits.check()` raises, which is asked before
+    and while the child runs.
     """
     if limits is not None:
         limits.check()
@@ -78,14 +81,14 @@ def run_process(
     )
     child = _Child(process, command.stdin, output_limit_bytes)
     try:
-        is_timed_out = child.attend(None if allowed is None else started_at + allowed)
+        is_timed_out = child.attend(None if allowed is None else started_at + allowed, limits)
     except BaseException:
         child.kill()
         raise
     finally:
         child.close()
     if is_timed_out and limits is not None:
-        limits.check()
+        limits.check()  # the task's own time may be what was used up
     return CommandResult(
         argv=command.argv,
         exit_code=None if is_timed_out else process.returncode,
@@ -190,9 +193,9 @@ class _Child:
         self._watch(process.stderr, selectors.EVENT_READ, self.stderr)
         self._watch(process.stdin, selectors.EVENT_WRITE, None)
 
-    def attend(self, deadline: float | None) -> bool:
+    def attend(self, deadline: float | None, limits: Limits | None) -> bool:
         """Serve the pipes until the child has ended; return whether it had to be killed at the deadline."""
-        is_timed_out = not self._serve_until(deadline)
+        is_timed_out = not self._serve_until(deadline, limits)
         if is_timed_out:
             self._signal(signal.SIGTERM)
             self._serve_until(time.monotonic() + _GRACE_SECONDS)
@@ -219,17 +222,19 @@ class _Child:
             os.set_blocking(pipe.fileno(), False)
             self._selector.register(pipe, events, kept)
 
-    def _serve_until(self, deadline: float | None) -> bool:
+    def _serve_until(self, deadline: float | None, limits: Limits | None = None) -> bool:
         while not self._is_over():
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return False
-            self._serve_once(left)
+            self._serve_once(_LOOK_SECONDS if left is None else min(left, _LOOK_SECONDS))
+            if limits is not None:
+                limits.check()
         return True
 
-    def _serve_once(self, timeout: float | None) -> None:
+    def _serve_once(self, timeout: float) -> None:
         if self._pidfd is None:
-            timeout = _POLL_SECONDS if timeout is None else min(timeout, _POLL_SECONDS)
+            timeout = min(timeout, _POLL_SECONDS)
         for key, events in self._selector.select(timeout):
             if key.data is not None:
                 self._read(key.fileobj, key.data)

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ._calls import GitCalls
 
-_COPIED_SETTINGS = ("core.autocrlf", "core.eol", "core.filemode", "core.ignorecase", "core.precomposeunicode")
+_COPIED_SETTINGS = r"^core\.(autocrlf|eol|filemode|ignorecase|precomposeunicode)$"
 """What decides how git compares a tree with its index."""
 
 
@@ -49,16 +47,20 @@ class SourceRepository:
 
     def settings(self) -> dict[str, str]:
         """Return the settings of this repository that decide what counts as a change."""
-        found = {name: self._first_line("config", "--local", "--get", name) for name in _COPIED_SETTINGS}
-        return {name: value for name, value in found.items() if value is not None}
+        found = self.git.attempt(self.top, "config", "--local", "--null", "--get-regexp", _COPIED_SETTINGS)
+        pairs = (entry.partition("\n") for entry in found.stdout.split("\0") if entry)
+        return {name: value if separator else "true" for name, separator, value in pairs}
 
-    def private_file(self, name: str) -> Path:
-        """Return the place of a file in `.git`, say `info/exclude`; it need not exist."""
-        return self.top / self.git.must(self.top, "rev-parse", "--git-path", name).removesuffix("\n")
+    def private_files(self) -> dict[str, Path]:
+        """Return the places of what lies in `.git` and decides about files; they need not exist."""
+        names = ("info/exclude", "info/attributes")
+        asked = [part for name in names for part in ("--git-path", name)]
+        places = self.git.must(self.top, "rev-parse", *asked).splitlines()
+        return {name: self.top / place for name, place in zip(names, places, strict=True)}
 
-    def has_files_below(self, names: Sequence[str]) -> bool:
-        """Whether any of these paths lies in the task's folder."""
-        return not self.prefix or any(name.startswith(f"{self.prefix}/") for name in names)
+    def has_files(self) -> bool:
+        """Whether any path that git knows of, or would, lies in the task's folder."""
+        return not self.prefix or any(name.startswith(f"{self.prefix}/") for name in self.files())
 
     def _first_line(self, *arguments: str) -> str | None:
         result = self.git.attempt(self.top, *arguments)

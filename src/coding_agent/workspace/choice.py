@@ -22,6 +22,6 @@ def choose_workspace(
     if task.in_place:
         return InPlaceWorkspace(settings, run, limits)
     source = find_source(task.repository, GitCalls(run, limits))
-    if source is None or not source.has_files_below(source.files()):
+    if source is None or not source.has_files():
         return CopyWorkspace(settings, run, limits)
     return GitWorkspace(settings, run, limits)

@@ -76,10 +76,9 @@ class GitWorkspace:
 
 def _clone(source: SourceRepository, tree: Path) -> None:
     git = source.git
-    git.must(tree.parent, *_CLONE, "--", str(source.top), str(tree))
+    settings = (f"--config={name}={value}" for name, value in source.settings().items())
+    git.must(tree.parent, *_CLONE, *settings, "--", str(source.top), str(tree))
     git.must(tree, "config", "--remove-section", "remote.origin")
-    for name, value in source.settings().items():
-        git.must(tree, "config", name, value)
     _copy_private_files(source, tree)
     head, branch = source.head(), source.branch()
     if branch is not None:
@@ -91,8 +90,7 @@ def _clone(source: SourceRepository, tree: Path) -> None:
 
 
 def _copy_private_files(source: SourceRepository, tree: Path) -> None:
-    for name in ("info/exclude", "info/attributes"):
-        file = source.private_file(name)
+    for name, file in source.private_files().items():
         if file.is_file():
             target = tree / ".git" / name
             target.parent.mkdir(exist_ok=True)

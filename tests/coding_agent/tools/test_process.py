@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from coding_agent.errors import TimeExceededError, ToolFailedError, ToolMissingError
+from coding_agent.errors import TaskStoppedError, TimeExceededError, ToolFailedError, ToolMissingError
 from coding_agent.records import Command, CommandResult
 from coding_agent.tools.process import filter_environment, run_process
 from tests.coding_agent.repositories import FakeLimits
@@ -107,7 +107,7 @@ def test_a_stranger_who_holds_the_pipe_does_not_hang_us(tmp_path: Path) -> None:
 def test_the_time_limit_kills_the_whole_group(tmp_path: Path) -> None:
     """At the limit child and grandchild are killed, also when they ignore SIGTERM."""
     script = "trap '' TERM; sleep 600 & echo $!; wait"
-    result = run_process(Command(argv=("sh", "-c", script), timeout=2), root=tmp_path)
+    result = run_process(Command(argv=("sh", "-c", script), timeout=1.5), root=tmp_path)
     assert result.is_timed_out
     assert result.exit_code is None
     wait_until_gone(result.pid)
@@ -117,7 +117,7 @@ def test_the_time_limit_kills_the_whole_group(tmp_path: Path) -> None:
 def test_a_child_may_clean_up_when_it_is_terminated(tmp_path: Path) -> None:
     """SIGTERM comes first: what a child writes on its way out is kept."""
     script = "trap 'echo bye; exit' TERM; echo ready; sleep 600 & wait"
-    result = run_process(Command(argv=("sh", "-c", script), timeout=2), root=tmp_path)
+    result = run_process(Command(argv=("sh", "-c", script), timeout=1.5), root=tmp_path)
     assert result.stdout == "ready\nbye\n"
     assert result.is_timed_out
 
@@ -137,6 +137,21 @@ def test_nothing_is_spawned_when_the_limits_forbid_it(tmp_path: Path) -> None:
         python("open('made', 'w')", tmp_path, limits=limits)
     assert limits.checks == 1
     assert not (tmp_path / "made").exists()
+
+
+def test_a_task_that_is_stopped_stops_its_child(tmp_path: Path) -> None:
+    """Limits that end the task while a child runs kill its group, long before the child's own limit."""
+
+    class StoppedByFile(FakeLimits):
+        def check(self) -> None:
+            if (tmp_path / "pids").exists():
+                raise TaskStoppedError("stopped")
+
+    script = "sleep 600 & echo $$ $! > pids.new; mv pids.new pids; wait"
+    with pytest.raises(TaskStoppedError):
+        run_process(Command(argv=("sh", "-c", script)), root=tmp_path, limits=StoppedByFile())
+    for pid in (tmp_path / "pids").read_text(encoding="ascii").split():
+        wait_until_gone(int(pid))
 
 
 def test_an_interrupt_kills_the_group_and_goes_on(tmp_path: Path) -> None:

@@ -230,7 +230,8 @@ def test_pytest_is_looked_for_in_the_targets_python(tmp_path: Path) -> None:
 
 def test_a_test_command_is_judged_by_its_exit_code(tmp_path: Path) -> None:
     """A foreign command passes with exit code 0, has no counts, and is told what to run."""
-    assert make_tests(tmp_path, test_command=("true",)).run().is_passed
+    write_files(tmp_path, PACKAGE)
+    assert make_tests(tmp_path, test_command=("true",)).run(files_changed=["src/shop/cart.py"]).is_passed
     report = make_tests(tmp_path, test_command=("sh", "-c", 'echo "$0" said; exit 2')).run("this")
     assert (report.exit_code, report.has_counts, report.output_tail) == (2, False, "this said")
     assert not report.is_passed

@@ -68,7 +68,7 @@ def remove(folder: Path, names: set[str]) -> None:
 
 
 @pytest.mark.parametrize("has_git", [True, False])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(committed=TREES, uncommitted=TREES, gone=st.sets(NAMES), edited=TREES, deleted=st.sets(NAMES))
 def test_the_patch_makes_the_users_tree_the_agents(
     has_git: bool,
