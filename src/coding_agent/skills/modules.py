@@ -122,12 +122,13 @@ class ModuleMap:
                     top = alias.name.partition(".")[0]
                     yield top, Source(top)
         elif isinstance(node, ast.ImportFrom):
-            module = self._absolute(node, path)
+            module = self.absolute(node, path)
             for alias in node.names:
                 if alias.name != "*" and module:
                     yield alias.asname or alias.name, Source(module, alias.name)
 
-    def _absolute(self, node: ast.ImportFrom, path: str) -> str:
+    def absolute(self, node: ast.ImportFrom, path: str) -> str:
+        """Return the module that a `from` import names, also a relative one."""
         if not node.level:
             return node.module or ""
         parts = self.package(path).split(".")
