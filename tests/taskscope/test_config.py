@@ -303,6 +303,21 @@ def test_a_host_program_is_not_searched(tmp_path: Path, monkeypatch: pytest.Monk
     assert found.known_secrets == (SECRET,)
 
 
+def test_a_process_without_a_folder_or_a_home_has_settings(tmp_path: Path) -> None:
+    """A deleted current folder, or a user without a home folder, raises nothing."""
+    code = (
+        "import os; os.rmdir(os.getcwd()); os.environ.pop('HOME', None);"
+        "os.path.expanduser = lambda path: path;"
+        "from taskscope.config import *; print(load_settings().home, load_host_settings().home)"
+    )
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    call = [sys.executable, "-c", code]
+    done = subprocess.run(call, cwd=folder, check=True, capture_output=True, text=True)
+    assert done.stdout == "/.taskscope /.taskscope\n"
+    assert load_settings(tmp_path, {"HOME": "/home/ann"}).home == Path("/home/ann/.taskscope")
+
+
 @pytest.mark.parametrize(
     "environ, name",
     [

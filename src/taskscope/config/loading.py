@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from taskscope.errors import SettingsError
 
 from .kinds import Place
-from .settings import TABLE, Setting, Settings
+from .settings import HOME_NAME, TABLE, Setting, Settings
 from .sources import Found, read_agent_file, read_env_file, read_environment
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def load_settings(folder: Path | None = None, environ: Mapping[str, str] | None 
     Raises SettingsError that names each wrong value with its source and what is allowed.
     """
     environ = os.environ if environ is None else environ
-    folder = Path.cwd() if folder is None else folder.absolute()
+    folder = _current_folder() if folder is None else folder.absolute()
     env_file, warnings = read_env_file(folder / ".env")
     agent_file, violations = read_agent_file(folder / ".agent.yml")
     environment = read_environment(environ)
@@ -48,6 +48,7 @@ def load_settings(folder: Path | None = None, environ: Mapping[str, str] | None 
     _report_unknown_keys(agent_file, violations)
     if violations:
         raise SettingsError(violations)
+    values.setdefault("home", _place(folder, environ).user_home / HOME_NAME)
     values.setdefault("allowed_roots", (folder,))
     everything = {name: found.text for name, found in {**env_file, **environment}.items()}
     return Settings(
@@ -70,7 +71,9 @@ def load_host_settings(environ: Mapping[str, str] | None = None) -> Settings:
     environment = read_environment(environ)
     violations: dict[str, str] = {}
     found = {row.name: _first_of(row.variables(is_host=True), environment) for row in TABLE}
-    values = _parse(found, _place(Path.cwd(), environ), violations)
+    place = _place(_current_folder(), environ)
+    values = _parse(found, place, violations)
+    values.setdefault("home", place.user_home / HOME_NAME)
     values.setdefault("service_name", _resource_service_name(environ) or _unknown_service())
     warnings = (*(f"{name}: {reason}" for name, reason in violations.items()), *_misspelt(environ))
     for warning in warnings:
@@ -129,9 +132,16 @@ def _shown(row: Setting, text: str) -> str:
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
 
 
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:  # it was deleted under us: no file there, and relative paths start at the root
+        return Path("/")
+
+
 def _place(folder: Path, environ: Mapping[str, str]) -> Place:
-    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  Path.home() raises where there is none
-    return Place(folder, Path(home))
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111  Path.home() raises where there is none
+    return Place(folder, home if home.is_absolute() else folder)
 
 
 def _report_unknown_keys(agent_file: Mapping[str, Found], violations: dict[str, str]) -> None:

@@ -71,8 +71,12 @@ def _as_text(default: object) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
+HOME_NAME = ".taskscope"
+"""The home's name in the person's home folder; in the folder of the call where there is no such folder."""
+
+
 def _default_home() -> Path:
-    return Path("~/.taskscope").expanduser()
+    return Path.home() / HOME_NAME
 
 
 _MODEL = kinds.pattern(
