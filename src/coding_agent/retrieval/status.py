@@ -52,13 +52,15 @@ def probe_vectors(vectors: VectorIndex) -> int:
 
 
 def probe_codebase(settings: AgentSettings) -> int:
-    """Return how many vectors the collections `codebase` of all repositories hold; raises what the store raises.
+    """Return how many vectors the collections `codebase` of all repositories hold.
 
-    ToolMissingError where the settings say Chroma and there is none.
+    Raises what the store raises; ToolMissingError where the settings say Chroma and it is not installed, even if
+    nothing is indexed yet.
     """
     embedder = build_embedder(settings)
     folders = [path.parent for path in sorted(index_root(settings.home).glob(f"*/{STORE_FILE}"))]
-    collections = [build_vector_index(settings, folder, CODEBASE, embedder) for folder in folders]
+    places = folders or [index_root(settings.home)]  # a place that is not there holds nothing, and stays so
+    collections = [build_vector_index(settings, folder, CODEBASE, embedder) for folder in places]
     return sum(probe_vectors(vectors) for vectors in collections)
 
 

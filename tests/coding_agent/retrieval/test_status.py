@@ -72,6 +72,7 @@ def test_the_collections_of_all_repositories_answer(tmp_path: Path, tree: FakeTr
         pytest.importorskip("chromadb", reason="the extra chroma is not installed")
     settings = AgentSettings(home=tmp_path / "home", vector_store=store)
     assert probe_codebase(settings) == 0
+    assert not settings.home.exists()
     open_retriever(tmp_path / "home", tree, vector_store=store).index()
     open_retriever(tmp_path / "home", tree, repository=tmp_path / "other", vector_store=store).index()
     assert probe_codebase(settings) == 2
@@ -129,6 +130,8 @@ def test_without_the_extra_words_go_on(
     retriever.index()
     assert retriever.retrieve("total").mode == "bm25"
     assert "chromadb" in retriever.problems[0]
+    with pytest.raises(ToolMissingError):
+        probe_codebase(AgentSettings(home=tmp_path / "fresh", vector_store="chroma"))
 
 
 def test_chroma_serves_the_whole_retrieval(tmp_path: Path, tree: FakeTree) -> None:
