@@ -54,8 +54,8 @@ def probe_vectors(vectors: VectorIndex) -> int:
 def probe_codebase(settings: AgentSettings) -> int:
     """Return how many vectors the collections `codebase` of all repositories hold.
 
-    Raises what the store raises; ToolMissingError where the settings say Chroma and it is not installed, even if
-    nothing is indexed yet.
+    Raises what the store raises; ToolMissingError where the settings say Chroma and it is not installed, also
+    when nothing is indexed yet.
     """
     embedder = build_embedder(settings)
     folders = [path.parent for path in sorted(index_root(settings.home).glob(f"*/{STORE_FILE}"))]
