@@ -41,7 +41,7 @@ class RulePlanner:
         wants_lint = is_lint_asked(task.text) or is_ruff_configured(task.repository)
         relevant = [one for one in findings if is_in_scope(one, wants_lint=wants_lint)]
         untreated = tuple(one for one in relevant if not self._library.select(one))
-        urgent = [one for one in relevant if one.rule.startswith("syntax/")] or relevant
+        urgent = [one for one in relevant if one.rule.startswith("syntax/")] or _without_echoes(relevant)
         chosen = self._choose(sorted(urgent, key=_urgency), left=len(relevant))
         for key, _, _ in chosen:
             self._tried[key] = len(relevant)
@@ -69,6 +69,12 @@ class RulePlanner:
         steps = [(key, skill, finding) for key, (skill, finding) in chosen.items()]
         cheap = [step for step in steps if step[1].name != _HISTORY]
         return cheap or steps[:1]
+
+
+def _without_echoes(findings: Sequence[Finding]) -> list[Finding]:
+    """Leave out each NameError of a test in a file whose undefined names are findings themselves."""
+    files = {one.path for one in findings if one.rule == UNDEFINED_NAME}
+    return [one for one in findings if one.rule != "test/name-error" or one.path not in files]
 
 
 def _scope(finding: Finding) -> _Key:

@@ -26,7 +26,8 @@ _SLUG_LIMIT = 48
 def name_lesson(parent: FolderSkill, parameters: Mapping[str, Fact]) -> str:
     """Return the folder's name: the same lesson has always the same one."""
     words = [parent.name, *(str(parameters[key]) for key in sorted(parameters))]
-    slug = re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")[:_SLUG_LIMIT].strip("-")
+    plain = re.findall(r"[a-z0-9]+", " ".join(words).lower())
+    slug = "-".join(dict.fromkeys(plain))[:_SLUG_LIMIT].strip("-")
     # The digest tells apart what the slug does not: `Path` and `path`.
     exact = json.dumps([parent.name, dict(parameters)], sort_keys=True)
     return f"{PREFIX}{slug}-{hashlib.sha256(exact.encode()).hexdigest()[:6]}"

@@ -47,7 +47,7 @@ def test_a_syntax_error_has_its_place_and_the_compilers_own_words(tmp_path: Path
 
 def test_files_that_are_no_text_are_findings_not_failures(tmp_path: Path) -> None:
     """Null bytes, bad UTF-8 and nesting beyond the compiler's stack are reported; empty files are fine."""
-    files = {
+    files: dict[str, str | bytes] = {
         "null.py": b"x = 1\0\n",
         "latin.py": b"name = '\xe9'\n",
         "deep.py": "x = " + "(" * 300 + ")" * 300 + "\n",

@@ -90,6 +90,16 @@ def test_findings_that_one_run_cures_are_one_step(planning: Planning) -> None:
     ]
 
 
+def test_a_name_error_is_an_echo_of_the_undefined_name(planning: Planning) -> None:
+    """What the linter and a test report of the same file is one cause: the linter's finding is treated."""
+    echo = Finding(
+        rule="test/name-error", message="name 'json' is not defined", path="b.py", data={"test": "t"}
+    )
+
+    assert planning.steps(echo, NAME) == [("missing_import", NAME)]
+    assert planning.steps(echo) == [("missing_import", echo)]
+
+
 def test_what_failed_is_handed_to_the_next_skill_and_then_left(planning: Planning) -> None:
     """The same skill does not get the same finding twice; the plan gets empty, and the task ends."""
     assert planning.steps(GONE) == [("renamed_function", GONE)]

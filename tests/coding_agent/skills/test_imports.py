@@ -61,7 +61,7 @@ PLACES = {
 
 @pytest.mark.parametrize("source, before, after", PLACES.values(), ids=PLACES)
 def test_an_import_finds_its_place(source: Source, before: str, after: str) -> None:
-    """Below docstring, comments and `__future__`, in its group and order, or joined to its module's import."""
+    """Below docstring and `__future__`, in its group and order, or joined to its module's import."""
     name = source.attribute or source.module
     assert add_import(before, source, name, own={"shop"}) == after
 

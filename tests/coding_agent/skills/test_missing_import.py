@@ -171,6 +171,17 @@ def test_the_use_of_a_name_tells_its_source(tmp_path: Path, code: str, expected:
     assert (tmp_path / "work/a.py").read_text().startswith(expected)
 
 
+def test_a_name_that_is_imported_already_is_left_alone(tmp_path: Path) -> None:
+    """A finding may be older than the repair of another."""
+    bench = make_bench(write_files(tmp_path / "work", {"a.py": "x = json.dumps(1)\n"}), has_tests=False)
+    finding = find_undefined(bench)
+    write_files(bench.root, {"a.py": "import json\n\nx = json.dumps(1)\n"})
+
+    repair = FolderLibrary(tmp_path / "skills").get("missing_import").run(finding, bench)
+
+    assert repair.outcome is RepairOutcome.NOT_APPLICABLE
+
+
 def test_a_lesson_decides_between_two_sources(tmp_path: Path) -> None:
     """Told module and attribute, the skill takes them, provided that they are among the sources."""
     files = {"a.py": "p = Path('x')\n"}

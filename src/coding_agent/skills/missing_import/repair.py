@@ -28,6 +28,8 @@ def repair(finding: Finding, bench: Workbench) -> Repair:
     modules = ModuleMap(bench)
     if modules.tree(finding.path) is None:
         return _decline(f"{finding.path} cannot be parsed")
+    if _is_imported(name, finding.path, modules):
+        return _decline(f"{finding.path} imports {name} already")
     source, reason = _choose(finding, name, modules, bench)
     return _decline(reason) if source is None else _apply(finding.path, name, source, modules, bench)
 
@@ -37,6 +39,13 @@ def _find_name(finding: Finding) -> str | None:
         return str(finding.data["name"])
     found = re.search(r"(?:name '|Undefined name `)(\w+)['`]", finding.message)
     return found[1] if found else None
+
+
+def _is_imported(name: str, path: str, modules: ModuleMap) -> bool:
+    """Whether the file imports the name at its top level, say since a moment ago."""
+    tree = modules.tree(path)
+    nodes = tree.body if tree is not None else []
+    return any(bound == name for node in nodes for bound, _ in modules.imports_of(node, path))
 
 
 def _choose(finding: Finding, name: str, modules: ModuleMap, bench: Workbench) -> tuple[Source | None, str]:
