@@ -53,7 +53,9 @@ class Equipment:
     memory: Memory
     library: SkillLibrary
     finish: Callable[[], None] = field(default=lambda: None)
-    """Called once the plan is done and nothing more will be asked (a replay is checked for leftovers)."""
+    """Called once the work is done and nothing more will be asked; may raise (a replay with leftovers)."""
+    release: Callable[[], None] = field(default=lambda: None)
+    """Called however the work ended, to let go of what is held (a model's connections); never raises."""
 
 
 @dataclass(slots=True)
@@ -106,7 +108,6 @@ class Agent:
         self._progress = _Progress()
         try:
             with ExitStack() as stack:
-                stack.callback(self._rescue_patch)
                 return self._run(task, stack)
         except (TaskStoppedError, KeyboardInterrupt) as error:
             return self._ended(task, TaskOutcome.STOPPED, error)
@@ -146,7 +147,11 @@ class Agent:
     def prepare(self, task: Task, stack: ExitStack) -> Equipment:
         """Make the work tree, which the stack removes, and lay out the tools on it."""
         self._workspace = self._choose_workspace(task)
-        return self._equip(stack.enter_context(self._workspace.open(task)), self._workspace)
+        root = stack.enter_context(self._workspace.open(task))
+        equipment = self._equip(root, self._workspace)
+        stack.callback(equipment.release)
+        stack.callback(self._rescue_patch)  # last in, first out: while the work tree still stands
+        return equipment
 
     def save_patch(self) -> None:
         """Keep the edits made so far as a patch, while the work tree stands."""
@@ -169,8 +174,8 @@ class Agent:
         """Diagnose, plan, execute; return whether another round can bring something new."""
         findings = self._diagnose(equipment)
         self._progress.findings = findings
-        if not findings:
-            return False
+        if not findings and (self._progress.rounds or task.model == "rules"):
+            return False  # only a model may know what to do where nothing is wrong yet
         self._progress.phase = Phase.PLAN
         plan = equipment.planner.plan(task, findings, revision=self._progress.rounds)
         equipment.memory.keep_plan(task.id, plan)

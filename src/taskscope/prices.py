@@ -154,8 +154,12 @@ class Prices:
                     return Price(micro_usd=entry.cost(tokens), price_version=f"prices_file {self._version}")
         if provider == "local" or _is_local(base_url):
             return Price(unknown_reason="local_model")
-        found = [_look_up(provider, model, base_url, tokens) for model in models]
-        return next((price for price in found if price.micro_usd is not None), found[0])
+        price = Price(unknown_reason="unknown_model")
+        for model in models:
+            price = _look_up(provider, model, base_url, tokens)
+            if price.micro_usd is not None:
+                break
+        return price
 
 
 def _read_tokens(usage: TokenUsage | None, *, needs_output: bool) -> _Tokens | None:
