@@ -44,13 +44,23 @@ _IDENTITY = {
     "GIT_COMMITTER_NAME": "coding agent",
     "GIT_COMMITTER_EMAIL": "coding-agent@localhost",
 }
+_READING = frozenset(
+    {
+        *("blame", "cat-file", "check-ignore", "describe", "diff", "diff-files", "diff-index", "diff-tree"),
+        *("for-each-ref", "grep", "log", "ls-files", "ls-tree", "merge-base", "name-rev", "rev-list"),
+        *("rev-parse", "shortlog", "show", "status", "version"),
+    }
+)
 _LIST_LIMIT_BYTES = 256 * 1024 * 1024
 _SKIP, _LAST_BAD = 125, 127
 _GOOD_BAD_ENDS = 2
 
 
 class GitTool:
-    """Git in one work tree; `area` is where a bisection makes its clone (a temporary folder by default)."""
+    """Git in one work tree; `area` is where a bisection makes its clone (a temporary folder by default).
+
+    `is_in_place` tells that the repository is the user's own: then only commands that read are run in it.
+    """
 
     def __init__(
         self,
@@ -60,12 +70,14 @@ class GitTool:
         timeout: float = 300.0,
         output_limit_bytes: int = 1_000_000,
         area: Path | None = None,
+        is_in_place: bool = False,
     ) -> None:
         self._root = root
         self._limits = limits
         self._timeout = timeout
         self._output_limit_bytes = output_limit_bytes
         self._area = area
+        self._is_in_place = is_in_place
         self._top: Path | None = None
         self._is_known = False
 
@@ -78,8 +90,11 @@ class GitTool:
         """Run git with hooks off; a non-zero exit code is a result.
 
         File names and contents that are not UTF-8 come with surrogates (`surrogateescape`), so that they can
-        be handed back to git as they are.
+        be handed back to git as they are. Raises ToolFailedError for a command that may write, in place.
         """
+        if self._is_in_place and (not arguments or arguments[0] not in _READING):
+            message = f"git {' '.join(arguments[:1])} may write to the user's own repository, and was not run"
+            raise ToolFailedError(message, hint="Run the task without --in-place.")
         return self._git(self._root, arguments, stdin=stdin)
 
     def paths(self) -> list[str]:

@@ -32,7 +32,12 @@ def build_workbench(
     timeout, output_limit = settings.command_timeout, settings.output_limit_bytes
     python = find_python(task)
     git = GitTool(
-        root, limits=limits, timeout=timeout, output_limit_bytes=output_limit, area=settings.home / "work"
+        root,
+        limits=limits,
+        timeout=timeout,
+        output_limit_bytes=output_limit,
+        area=settings.home / "work",
+        is_in_place=task.in_place,
     )
     files = FilesTool(root, git, protected=protected)
     return Workbench(

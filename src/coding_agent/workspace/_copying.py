@@ -24,7 +24,12 @@ def copy_files(names: Iterable[str], source: Path, target: Path) -> list[str]:
     gives. What does not exist, and what is neither file nor link, is left out.
     """
     expanded = chain.from_iterable(_expand(source, name) for name in names)
-    return [name for name in expanded if _copy(source / name, target / name)]
+    there = [name for name in expanded if is_file_or_link(source / name)]
+    for folder in {os.path.dirname(name) for name in there}:  # noqa: PTH120 - once for each of many files
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    for name in there:
+        _copy(source / name, target / name)
+    return there
 
 
 def walk(top: Path, below: str = "", *, without: Path | None = None) -> Iterator[str]:
@@ -59,16 +64,12 @@ def _expand(source: Path, name: str) -> Iterable[str]:
     return walk(source, name) if path.is_dir() and not path.is_symlink() else (name,)
 
 
-def _copy(source: Path, target: Path) -> bool:
-    if not is_file_or_link(source):
-        return False
+def _copy(source: Path, target: Path) -> None:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target, follow_symlinks=False)
     except OSError as error:
         message = f"cannot copy {str(source)!r} into the work tree: {error.strerror}"
         raise ToolFailedError(message) from error
-    return True
 
 
 def _is_generated(folder: Path) -> bool:

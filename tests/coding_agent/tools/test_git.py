@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from coding_agent.errors import TaskStoppedError, ToolFailedError
 from coding_agent.tools import GitTool
 from tests.coding_agent.repositories import FakeLimits, commit, git, make_repository, photograph, write_files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PROBE = (sys.executable, "-c", "import sys, total; sys.exit(total.total([1, 2]) != 3)")
 
@@ -49,15 +53,16 @@ def test_a_bisection_leaves_no_trace(history: tuple[Path, list[str]], tmp_path: 
 def test_a_bisection_that_is_stopped_cleans_up(history: tuple[Path, list[str]], tmp_path: Path) -> None:
     """Also when the task is stopped in the middle, the clone is removed."""
 
-    class StoppedLater(FakeLimits):
+    class StoppedWhileProbing(FakeLimits):
         def check(self) -> None:
-            self.checks += 1
-            if self.checks > 6:
+            if list((tmp_path / "work").glob("*/tree/total.py")):
                 raise TaskStoppedError("stopped")
 
     root, _ = history
     with pytest.raises(TaskStoppedError):
-        make_git(root, tmp_path / "work", limits=StoppedLater()).bisect(PROBE, good="HEAD~7", bad="HEAD")
+        make_git(root, tmp_path / "work", limits=StoppedWhileProbing()).bisect(
+            PROBE, good="HEAD~7", bad="HEAD"
+        )
     assert list((tmp_path / "work").iterdir()) == []
 
 
@@ -130,6 +135,23 @@ def test_looking_does_not_write(tmp_path: Path) -> None:
     tool = make_git(root, tmp_path)
     assert tool.run("status", "--short").stdout == ""
     assert tool.run("diff").stdout == ""
+    assert photograph(root) == before
+
+
+@pytest.mark.parametrize(
+    "command", [("apply", "-"), ("reset", "--hard"), ("-c", "a.b=c", "log"), ("add", "."), ()]
+)
+def test_in_place_only_reading_commands_run(
+    history: tuple[Path, list[str]], tmp_path: Path, command: Sequence[str]
+) -> None:
+    """In the user's own repository what may write is refused; looking and bisecting write nothing."""
+    root, commits = history
+    before = photograph(root)
+    tool = make_git(root, tmp_path / "work", is_in_place=True)
+    with pytest.raises(ToolFailedError, match="may write"):
+        tool.run(*command)
+    assert tool.run("status").is_ok
+    assert tool.bisect(PROBE, good="HEAD~3", bad="HEAD~2") == commits[5]
     assert photograph(root) == before
 
 
