@@ -6,14 +6,13 @@ signals and settings.
 
 from __future__ import annotations
 
-import logging
 import os
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskscope.config import Settings, ensure_home, load_host_settings, secret_values
-from taskscope.errors import SettingsError, StoreError
+from taskscope.config import ensure_home, load_host_settings, secret_values
+from taskscope.errors import StoreError
 from taskscope.instrumentation.registry import instrument, uninstrument
 from taskscope.recorder.setup import install
 from taskscope.redaction import Redactor
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from taskscope.config import Settings
     from taskscope.prices import Price, Prices
     from taskscope.recorder.recording import Recording
     from taskscope.tasks.runner import TaskRunner
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from taskscope.telemetry.spans import Pricer, TokenUsage
 
 CLOSE_TIMEOUT_S = 2.0
-
-_logger = logging.getLogger(__name__)
 
 _configured: list[Recording] = []
 """The recording of a host program, once it called `configure`."""
@@ -84,7 +82,7 @@ def configure(environment: Mapping[str, str] | None = None) -> Recording:
     Reads `OTEL_*` and `TASKSCOPE_*` only, joins the TracerProvider that is there, installs no signal
     handler and opens no file before the first span. Wrong settings are warned of, and the defaults hold.
     """
-    settings = _load_host_settings(os.environ if environment is None else environment)
+    settings = load_host_settings(environment)
     redactor = Redactor((*secret_values(os.environ), *settings.known_secrets))
     recording = install(settings, redactor, drain_errors=drain_errors)
     if not settings.disabled:
@@ -106,14 +104,6 @@ def shutdown(timeout: float = CLOSE_TIMEOUT_S) -> bool:
     is_flushed = all(recording.shutdown(timeout) for recording in _configured)
     _configured.clear()
     return is_flushed
-
-
-def _load_host_settings(environment: Mapping[str, str]) -> Settings:
-    try:
-        return load_host_settings(environment)
-    except SettingsError as error:
-        _logger.warning("Taskscope goes on with its defaults: %s", error)
-        return Settings()
 
 
 def _spent_since(recording: Recording, moment: datetime) -> int | None:
