@@ -19,7 +19,7 @@ from taskscope.semconv import metrics
 from . import ledger
 from .database import find_locks_path, insert_many, transaction
 from .interruption import find_dead, interrupt, read_open
-from .records import STATUS_ERROR, LogRecord, Record, Source, SpanRecord, TaskNote
+from .records import STATUS_ERROR, HealthReading, LogRecord, Record, Source, SpanRecord, TaskNote
 from .roles import Role, find_role
 from .tally import STORE, LabelLimit, Tally, count_calls
 
@@ -94,6 +94,9 @@ class Ingest:
             self._insert_logs(logs)
             self._summarize(ended, opened)
             self._enter(batch)
+            for record in batch:
+                if isinstance(record, HealthReading):
+                    tally.add_health(record)
             self._note_life(batch)
             self._account(tally, accounts, {"traces": len(ended), "logs": len(logs)})
             tally.write(self._connection)

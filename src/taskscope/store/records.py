@@ -1,4 +1,4 @@
-"""What a writer is handed: spans, log records and notes about tasks, already redacted and encoded.
+"""What a writer is handed: spans, log records, notes about tasks, readings; redacted and encoded already.
 
 Named tuples where a record is made for every span on the application's thread: a frozen dataclass of this
 width takes four times as long to build.
@@ -109,5 +109,22 @@ class TaskNote:
         return _RECORD_OVERHEAD_BYTES + sum(len(text) for text in texts if text)
 
 
-Record: TypeAlias = SpanRecord | LogRecord | TaskNote
+class HealthReading(NamedTuple):
+    """What one run of a health check found, for the metrics alone: its span is not kept, or was not made."""
+
+    check: str
+    group: str
+    status: str
+    """pass, warn or fail."""
+    time_ns: int
+    """When the run ended."""
+    duration_s: float
+
+    @property
+    def size_bytes(self) -> int:
+        """About what this record takes in memory."""
+        return _RECORD_OVERHEAD_BYTES
+
+
+Record: TypeAlias = SpanRecord | LogRecord | TaskNote | HealthReading
 """Anything that a writer takes."""

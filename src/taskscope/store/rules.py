@@ -180,13 +180,9 @@ RULES: Mapping[Role, tuple[Rule, ...]] = {
 }
 """Role to the counters and histograms that its ended spans feed."""
 
-HEALTH_GAUGES = (metrics.HEALTH_STATUS, metrics.HEALTH_CHECK_TIMESTAMP)
-"""Set, not summed, by the latest span of each check."""
 
-
-def read_gauges(span: SpanRecord) -> Iterable[tuple[Metric, _Overrides, Number]]:
-    """What a health check's span sets: 1 for its status, 0 for the others, and its time."""
-    for status in spans.HEALTH_STATUSES:
-        is_current = span.attributes.get(attr.HEALTH_STATUS) == status
-        yield metrics.HEALTH_STATUS, {attr.HEALTH_STATUS: status}, int(is_current)
-    yield metrics.HEALTH_CHECK_TIMESTAMP, {}, (span.end_ns or span.start_ns) / 1e9
+def health_gauges(status: str, time_ns: int) -> Iterable[tuple[Metric, _Overrides, Number]]:
+    """What the latest run of a health check sets: 1 for its status, 0 for the others, and its time."""
+    for known in spans.HEALTH_STATUSES:
+        yield metrics.HEALTH_STATUS, {attr.HEALTH_STATUS: known}, int(known == status)
+    yield metrics.HEALTH_CHECK_TIMESTAMP, {}, time_ns / 1e9

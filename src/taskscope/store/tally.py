@@ -18,12 +18,12 @@ from taskscope.semconv import metrics, spans
 
 from .database import insert_many
 from .roles import Role
-from .rules import RULES, Number, read_gauges
+from .rules import RULES, Number, health_gauges
 
 if TYPE_CHECKING:
     from taskscope.semconv.metrics import Metric
 
-    from .records import SpanRecord
+    from .records import HealthReading, SpanRecord
 
 Series = tuple[str, tuple[str, ...]]
 """Metric name and label values in the order of its declaration."""
@@ -94,6 +94,7 @@ class Tally:
         self.counters: dict[Series, Number] = {}
         self.gauges: dict[Series, Number] = {}
         self.histograms: dict[Series, Histogram] = {}
+        self._health_times_ns: dict[str, int] = {}
 
     def add_span(self, span: SpanRecord, role: Role) -> None:
         """Count an ended span by the rules of its role."""
@@ -105,8 +106,27 @@ class Tally:
                 series = self._series(rule.metric, span.attributes, overrides, rule.defaults)
                 self._feed(rule.metric, series, value)
         if role is Role.HEALTH:
-            for metric, overrides, value in read_gauges(span):
-                self.gauges[self._series(metric, span.attributes, overrides, {})] = value
+            status = str(span.attributes.get(attr.HEALTH_STATUS))
+            self._set_health(span.attributes, status, span.end_ns or span.start_ns)
+
+    def add_health(self, reading: HealthReading) -> None:
+        """Count the run of a health check that has no span."""
+        labels = {
+            attr.HEALTH_CHECK: reading.check,
+            attr.HEALTH_GROUP: reading.group,
+            attr.HEALTH_STATUS: reading.status,
+        }
+        self.add(metrics.HEALTH_CHECK_DURATION, labels, reading.duration_s)
+        self._set_health(labels, reading.status, reading.time_ns)
+
+    def _set_health(self, labels: Mapping[str, object], status: str, time_ns: int) -> None:
+        """Set a check's gauges, unless this batch had a later run of it."""
+        check = str(labels.get(attr.HEALTH_CHECK))
+        if time_ns < self._health_times_ns.get(check, 0):
+            return
+        self._health_times_ns[check] = time_ns
+        for metric, overrides, value in health_gauges(status, time_ns):
+            self.gauges[self._series(metric, labels, overrides, {})] = value
 
     def add_calls(self, span: SpanRecord, inference_calls: int, tool_calls: int) -> None:
         """Count the calls that an agent made itself."""

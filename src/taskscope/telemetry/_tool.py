@@ -139,9 +139,10 @@ def command(executable: str) -> CommandSpan:
     return CommandSpan(name, {attr.PROCESS_EXECUTABLE_NAME: name}, kind=SpanKind.CLIENT)
 
 
-def health_check(check: str, *, group: str, required: bool) -> HealthSpan:
+def health_check(check: str, *, group: str, required: bool, started_ns: int | None = None) -> HealthSpan:
     """`health_check {check}`: one run of a check, always the root of its own trace.
 
+    `started_ns` when the run is over already.
     taskscope.health.check, .group, .required at the start; .status, .consecutive_failures at the end.
     """
     facts = {
@@ -149,4 +150,4 @@ def health_check(check: str, *, group: str, required: bool) -> HealthSpan:
         attr.HEALTH_GROUP: group,
         attr.HEALTH_REQUIRED: required,
     }
-    return HealthSpan(f"{names.HEALTH_CHECK} {check}", facts)
+    return HealthSpan(f"{names.HEALTH_CHECK} {check}", facts, started_ns=started_ns)

@@ -52,7 +52,10 @@ class Operation:
         *,
         kind: SpanKind = SpanKind.INTERNAL,
         context: Context | None = None,
+        started_ns: int | None = None,
     ) -> None:
+        """`started_ns`: of a span that is made after what it tells of; else it starts when it starts."""
+        self._started_ns = started_ns
         self._name = name
         self._start_attributes = attributes
         self._kind = kind
@@ -119,7 +122,7 @@ class Operation:
             self._parent_context(),
             self._kind,
             clean_attributes({**self._stamps(frame), **self._start_attributes}),
-            start_time=providers.clock(),
+            start_time=self._started_ns or providers.clock(),
             record_exception=False,
             set_status_on_exception=False,
         )
