@@ -61,7 +61,16 @@ class Cleaner:
                 result[key] = value
             else:
                 unknown[key] = value
-        return result | self._look_through(unknown) if unknown else result
+        if not unknown:
+            return result
+        looked = self._look_through(unknown)
+        # In the order in which they came; a key that was changed goes to the end, with our marks.
+        merged = {
+            key: result[key] if key in result else looked.pop(key)
+            for key in values
+            if key in result or key in looked
+        }
+        return merged | looked
 
     def _is_clean(self, value: Any) -> bool:
         """Whether a value can pass as it is; False where that takes a longer look."""
@@ -157,7 +166,7 @@ def _to_nested(value: Any, depth: int) -> tuple[Any, bool]:
         return _to_value(int.__int__(value), depth)
     if isinstance(value, float):
         return _to_value(float.__float__(value), depth)
-    return _to_text(value)[0], True
+    return _to_text(value)
 
 
 def _to_text(value: Any) -> tuple[str, bool]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from taskscope.errors import StoreError, StoreMissingError
+from taskscope.errors import StoreError, StoreMissingError, TaskscopeError
 
 from .migrations import APPLICATION_ID, MIGRATIONS, migrate, read_version, refuse_newer
 
@@ -110,13 +110,15 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def tells_store_errors(read: Callable[_P, _T]) -> Callable[_P, _T]:
-    """A function that reads the store, its SQLite errors as StoreError."""
+    """A function that reads the store, with what it finds broken as StoreError."""
 
     @functools.wraps(read)
     def reading(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
             return read(*args, **kwargs)
-        except sqlite3.Error as error:
+        except TaskscopeError:
+            raise
+        except (sqlite3.Error, ValueError) as error:  # ValueError: a body that is no OTLP
             msg = f"cannot read the store: {error}; move its file away, or set AGENT_HOME to another folder"
             raise StoreError(msg) from error
 

@@ -212,7 +212,7 @@ class History:
         """All spans of a trace as trees: those without a parent in the store, oldest first."""
         nodes = {node.span_id: node for node in self._nodes(trace_id)}
         roots: list[SpanNode] = []
-        for node in sorted(nodes.values(), key=lambda node: node.start_ns):
+        for node in sorted(nodes.values(), key=lambda node: (node.start_ns, node.span_id)):
             parent = nodes.get(node.parent_id or "")
             (roots if parent is None else parent.children).append(node)
         return roots

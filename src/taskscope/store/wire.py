@@ -29,9 +29,8 @@ _KEY_HEADS_LIMIT = 4096
 _DEPTH_LIMIT = 32
 
 _WIRE_VARINT = 0
-_WIRE_FIXED64 = 1
 _WIRE_LENGTH = 2
-_WIRE_FIXED32 = 5
+_FIXED_SIZES = {1: 8, 5: 4}
 
 
 # --- writing
@@ -136,33 +135,47 @@ def closing(end_ns: int, code: int, message: str, values: Mapping[str, Attribute
 # --- reading
 
 
-def fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """Field numbers and raw values of a message, int or bytes; ValueError when it is torn."""
+# Fields that are numbers, by message; all others are texts, bytes or messages.
+_VALUE_NUMBERS = frozenset({2, 3, 4})
+_SPAN_NUMBERS = frozenset({6, 7, 8, 10, 12, 14, 16})
+_STATUS_NUMBERS = frozenset({3})
+_EVENT_NUMBERS = frozenset({1, 4})
+_LOG_NUMERIC = frozenset({1, 2, 7, 8, 11})
+_NO_NUMBERS: frozenset[int] = frozenset()
+
+
+def fields(data: bytes, numeric: frozenset[int] = _NO_NUMBERS) -> Iterator[tuple[int, Any]]:
+    """Field numbers and raw values of a message: int for the `numeric` ones, bytes for the rest.
+
+    A field of the other kind is skipped, as protobuf does; a torn message is a ValueError.
+    """
     position, end = 0, len(data)
     while position < end:
         tag, position = _read_varint(data, position)
-        wire = tag & 7
-        if wire == _WIRE_LENGTH:
-            size, position = _read_varint(data, position)
-            stop = position + size
-            if stop > end:
-                msg = f"torn message: field {tag >> 3} wants {size} bytes, {end - position} are left"
-                raise ValueError(msg)
-            yield tag >> 3, data[position:stop]
-            position = stop
-        elif wire == _WIRE_VARINT:
-            number, position = _read_varint(data, position)
-            yield tag >> 3, number
-        elif wire in {_WIRE_FIXED64, _WIRE_FIXED32}:
-            stop = position + (8 if wire == _WIRE_FIXED64 else 4)
-            if stop > end:
-                msg = f"torn message: field {tag >> 3} ends beyond the message"
-                raise ValueError(msg)
-            yield tag >> 3, int.from_bytes(data[position:stop], "little")
-            position = stop
+        number, wire = tag >> 3, tag & 7
+        if wire == _WIRE_VARINT:
+            value: int | bytes
+            value, position = _read_varint(data, position)
         else:
-            msg = f"no OTLP message: wire type {wire} at byte {position}"
-            raise ValueError(msg)
+            size = _FIXED_SIZES.get(wire)
+            if size is None:
+                size, position = _read_size(data, position, wire)
+            start, position = position, position + size
+            if position > end:
+                msg = f"torn message: field {number} wants {size} bytes, {end - start} are left"
+                raise ValueError(msg)
+            value = data[start:position]
+            if wire != _WIRE_LENGTH:
+                value = int.from_bytes(value, "little")
+        if (number in numeric) is (type(value) is int):
+            yield number, value
+
+
+def _read_size(data: bytes, position: int, wire: int) -> tuple[int, int]:
+    if wire != _WIRE_LENGTH:
+        msg = f"no OTLP message: wire type {wire} at byte {position}"
+        raise ValueError(msg)
+    return _read_varint(data, position)
 
 
 def _read_varint(data: bytes, position: int) -> tuple[int, int]:
@@ -192,7 +205,7 @@ def read_value(data: bytes, depth: int = 0) -> Any:
         msg = f"value nested deeper than {_DEPTH_LIMIT}"
         raise ValueError(msg)
     value: Any = None
-    for number, raw in fields(data):
+    for number, raw in fields(data, _VALUE_NUMBERS):
         if number == 1:
             value = raw.decode(errors="replace")
         elif number == 2:
@@ -248,7 +261,7 @@ class SpanBody:
         self.attributes: dict[str, Any] = {}
         self.events: list[dict[str, Any]] = []
         self.links: list[dict[str, Any]] = []
-        for number, raw in fields(data):
+        for number, raw in fields(data, _SPAN_NUMBERS):
             self._take(number, raw)
 
     def _take(self, number: int, raw: Any) -> None:  # noqa: C901, PLR0912  one branch for each field
@@ -274,7 +287,7 @@ class SpanBody:
         elif number == 13:
             self.links.append(_read_link(raw))
         elif number == 15:
-            for field, value in fields(raw):
+            for field, value in fields(raw, _STATUS_NUMBERS):
                 if field == 2:
                     self.status_message = value.decode(errors="replace")
                 elif field == 3:
@@ -283,7 +296,7 @@ class SpanBody:
 
 def _read_event(data: bytes) -> dict[str, Any]:
     event: dict[str, Any] = {"name": "", "time_ns": 0, "attributes": {}}
-    for number, raw in fields(data):
+    for number, raw in fields(data, _EVENT_NUMBERS):
         if number == 1:
             event["time_ns"] = raw
         elif number == 2:
@@ -324,7 +337,7 @@ def read_log(data: bytes) -> dict[str, Any]:
         "trace_id": None,
         "span_id": None,
     }
-    for number, raw in fields(data):
+    for number, raw in fields(data, _LOG_NUMERIC):
         if number == 6:
             key, value = read_attribute(raw)
             log["attributes"][key] = value

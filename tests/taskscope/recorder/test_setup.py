@@ -1,0 +1,373 @@
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from taskscope.store.aggregates import read_aggregates
+from taskscope.store.database import open_database
+from taskscope.store.history import open_history
+from tests.taskscope.store.builders import values_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_SECRET = "correct-horse-battery-staple"
+_PRELUDE = """
+import os, sys, threading
+from pathlib import Path
+from taskscope.config import load_host_settings
+from taskscope.redaction import Redactor
+from taskscope.recorder.setup import install
+from opentelemetry import trace
+HOME = Path(os.environ["TASKSCOPE_HOME"])
+REDACTOR = Redactor(["correct-horse-battery-staple"])
+def start(): return install(load_host_settings(), REDACTOR)
+def task(number=0):
+    facts = {"gen_ai.operation.name": "invoke_workflow", "taskscope.task.id": f"t-{os.getpid()}-{number}",
+        "taskscope.task.kind": "repair", "taskscope.task.outcome": "succeeded"}
+    return trace.get_tracer("program").start_as_current_span("invoke_workflow repair", attributes=facts)
+def tool(): return trace.get_tracer("program").start_as_current_span("execute_tool x",
+    attributes={"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "x"})
+"""
+
+
+def _run(program: str, home: Path, *, returncode: int = 0, environ: Mapping[str, str] | None = None) -> str:
+    process = _start(program, home, environ)
+    out, errors = process.communicate()
+    assert process.returncode == returncode, errors
+    return out
+
+
+def _start(program: str, home: Path, environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "TASKSCOPE_"))}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", _PRELUDE + program],
+        env={**clean, "TASKSCOPE_HOME": str(home), **(environ or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _count(home: Path, table: str) -> int:
+    with closing(open_database(home / "taskscope.db", create=False, read_only=True)) as connection:
+        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608  our own words
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+def test_importing_loads_no_sdk(home: Path) -> None:
+    """Nor does it open a file or start a thread; the recorder's own rooms are light."""
+    program = """
+import taskscope.recorder.recording, taskscope.recorder.writer
+assert not [name for name in sys.modules if name.startswith(("opentelemetry.sdk", "google.protobuf"))]
+assert threading.active_count() == 1 and not HOME.exists()
+"""
+    _run(program, home)
+
+
+def test_nothing_happens_before_the_first_record(home: Path) -> None:
+    """`install` twice is `install` once, without file and thread; the first span brings both."""
+    program = """
+recording = start()
+assert start() is recording
+assert threading.active_count() == 1 and not HOME.exists()
+with tool(): pass
+assert recording.flush(30) and not recording.is_in_memory
+names = sorted(path.name for path in HOME.iterdir() if "-" not in path.name)
+assert names == ["journal", "taskscope.db", "taskscope.db.lock"]
+assert [thread.name for thread in threading.enumerate()][1:] == ["taskscope-writer"]
+assert recording.shutdown(30) and threading.active_count() == 1
+assert not list((HOME / "journal").iterdir())
+"""
+    _run(program, home)
+    assert _count(home, "span") == 1
+
+
+@pytest.mark.parametrize("name", ["TASKSCOPE_DISABLED", "OTEL_SDK_DISABLED"])
+def test_disabled_is_nothing_at_all(home: Path, name: str) -> None:
+    """No provider is set, no SDK loaded, and the recording's own methods are harmless."""
+    program = """
+recording = start()
+with task(): pass
+assert recording.is_disabled and recording.flush(0) and recording.shutdown(0)
+assert not [name for name in sys.modules if name.startswith("opentelemetry.sdk")]
+assert not HOME.exists()
+"""
+    _run(program, home, environ={name: "true"})
+
+
+def test_a_hosts_own_provider_is_joined(home: Path) -> None:
+    """Its spans go on to its own processor too, and its sampler and resource count."""
+    program = """
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+seen = InMemorySpanExporter()
+provider = TracerProvider(resource=Resource.create({"service.name": "host"}))
+provider.add_span_processor(SimpleSpanProcessor(seen))
+trace.set_tracer_provider(provider)
+recording = start()
+assert trace.get_tracer_provider() is provider
+with task():
+    with tool(): pass
+assert recording.flush(30)
+assert len(seen.get_finished_spans()) == 2
+"""
+    _run(program, home)
+    assert _count(home, "span") == 2
+    with closing(open_database(home / "taskscope.db", create=False)) as connection:
+        assert b"host" in connection.execute("SELECT resource FROM source").fetchone()[0]
+
+
+def test_an_event_is_stored_with_its_span(home: Path) -> None:
+    """The OTel logs API ends in the same store, joined by trace and span."""
+    program = """
+from opentelemetry._logs import SeverityNumber, get_logger
+recording = start()
+with task() as span:
+    get_logger("program").emit(event_name="taskscope.task.started", severity_number=SeverityNumber.INFO,
+        attributes={"taskscope.task.id": f"t-{os.getpid()}-0"}, body="begun correct-horse-battery-staple")
+"""
+    _run(program, home)
+    with open_history(home / "taskscope.db") as history:
+        (line,) = history.logs(history.find_task())
+        assert (line.event_name, line.body) == ("taskscope.task.started", "begun [redacted:known_value]")
+        tree = history.tree(history.find_task())
+        assert (line.trace_id, line.span_id) == (tree.trace_id, tree.span_id)
+
+
+def test_the_end_of_a_program_stores_what_it_made(home: Path) -> None:
+    """Without any call of flush or shutdown, even when an exception ends it."""
+    _run("start()\nwith task():\n    for _ in range(99):\n        with tool(): pass\n", home)
+    _run("start()\nwith task():\n    raise SystemExit(3)\n", home, returncode=3)
+    assert _count(home, "span") == 101
+    assert _count(home, "open") == 0
+
+
+def test_four_processes_write_at_once(home: Path) -> None:
+    """Every span of each is stored once, and the sums of all are the sums that are shown."""
+    program = """
+recording = start()
+for number in range(25):
+    with task(number):
+        for _ in range(20):
+            with tool(): pass
+assert recording.shutdown(60)
+"""
+    processes = [_start(program, home) for _ in range(4)]
+    for process in processes:
+        assert process.communicate()[1] == ""
+    with closing(open_database(home / "taskscope.db", create=False, read_only=True)) as connection:
+        points = read_aggregates(connection)
+        spans = connection.execute("SELECT count(*), count(DISTINCT span) FROM span").fetchone()
+        tasks = connection.execute("SELECT count(*), sum(outcome = 'succeeded') FROM task").fetchone()
+    assert spans == (2100, 2100)
+    assert tasks == (100, 100)
+    assert values_of(points, "taskscope.task.executions") == {
+        ("repair", "succeeded", "not_verified", ""): 100
+    }
+    assert values_of(points, "gen_ai.execute_tool.duration")["x", "", "", ""].count == 2000
+    assert values_of(points, "taskscope.records.emitted") == {("traces",): 2100}
+
+
+def test_a_start_survives_kill_9(home: Path) -> None:
+    """What was open and recorded reads as interrupted; what had ended before stays as it was."""
+    program = """
+recording = start()
+with task():
+    with tool(): pass
+    with tool():
+        assert recording.flush(30)
+        os.kill(os.getpid(), 9)
+"""
+    _run(program, home, returncode=-9)
+    with open_history(home / "taskscope.db") as history:
+        tree = history.tree(history.find_task())
+        assert history.find_task().outcome == "interrupted"
+        assert [(node.name, node.status) for node in tree.walk()] == [
+            ("invoke_workflow repair", "ERROR"),
+            ("execute_tool x", "UNSET"),
+            ("execute_tool x", "ERROR"),
+        ]
+
+
+def test_a_forked_child_records_on_its_own(home: Path) -> None:
+    """Children of a process with open spans and a busy writer: each span is stored once."""
+    program = """
+recording = start()
+with task():
+    for _ in range(10):
+        with tool(): pass
+        child = os.fork()
+        if child == 0:
+            with tool(): pass
+            os._exit(0 if recording.flush(30) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+assert recording.flush(30)
+"""
+    _run(program, home)
+    with closing(open_database(home / "taskscope.db", create=False, read_only=True)) as connection:
+        assert connection.execute("SELECT count(*), count(DISTINCT span) FROM span").fetchone() == (21, 21)
+        assert connection.execute("SELECT count(*) FROM process").fetchone() == (11,)
+    with open_history(home / "taskscope.db") as history:
+        tree = history.tree(history.find_task())
+        assert (history.find_task().outcome, len(tree.children)) == ("succeeded", 20)
+
+
+def test_a_child_that_leaves_its_parents_span_does_not_end_it(home: Path) -> None:
+    """The span was opened by the parent, and only its end there is recorded."""
+    program = """
+recording = start()
+with task():
+    recording.flush(30)
+    child = os.fork()
+    if child: assert os.waitpid(child, 0)[1] == 0
+if not child:
+    os._exit(0 if recording.flush(30) else 1)
+"""
+    _run(program, home)
+    assert _count(home, "span") == 1
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Takes OTLP over HTTP and keeps it."""
+
+    received: list[tuple[str, bytes]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.received.append((self.path, body))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is the standard library's
+        pass
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    received: list[tuple[str, bytes]] = []
+    handler = type("Handler", (Collector,), {"received": received})
+    server = HTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", received
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_stock_exporters_run_too_and_get_no_secret(
+    home: Path, collector: tuple[str, list[tuple[str, bytes]]]
+) -> None:
+    """With an endpoint set, spans and events go there and into the store, both without the secret."""
+    endpoint, received = collector
+    program = """
+from opentelemetry._logs import get_logger
+recording = start()
+with task() as span:
+    span.set_attribute("a", "correct-horse-battery-staple")
+    span.add_event("correct-horse-battery-staple", {"b": "correct-horse-battery-staple"})
+    get_logger("program").emit(body="correct-horse-battery-staple", event_name="it.happened")
+    try: raise ValueError("correct-horse-battery-staple")
+    except ValueError as error: span.record_exception(error)
+assert recording.shutdown(30)
+"""
+    _run(program, home, environ={"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+    bodies = dict(received)
+    assert bodies.keys() == {"/v1/traces", "/v1/logs"}
+    assert not [path for path, body in received if _SECRET.encode() in body]
+    (span,) = (
+        ExportTraceServiceRequest.FromString(bodies["/v1/traces"]).resource_spans[0].scope_spans[0].spans
+    )
+    assert (span.name, span.events[0].name) == ("invoke_workflow repair", "[redacted:known_value]")
+    (log,) = (
+        ExportLogsServiceRequest.FromString(bodies["/v1/logs"]).resource_logs[0].scope_logs[0].log_records
+    )
+    assert (log.event_name, log.body.string_value) == ("it.happened", "[redacted:known_value]")
+    assert (_count(home, "span"), _count(home, "log")) == (1, 1)
+
+
+def test_the_end_is_bounded_when_nobody_listens(home: Path) -> None:
+    """A dead collector holds the program for two seconds at most, and the store has it all."""
+    program = """
+import time
+recording = start()
+with task(): pass
+began = time.monotonic()
+recording.shutdown(1.0)
+assert time.monotonic() - began < 10
+"""
+    _run(program, home, environ={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
+    assert _count(home, "span") == 1
+
+
+def test_an_unusable_store_does_not_hurt_the_program(home: Path) -> None:
+    """A store from a newer version: one warning on stderr, all spans in memory, the program's own way."""
+    with closing(open_database(home / "taskscope.db", create=True)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    program = """
+recording = start()
+with task():
+    with tool(): pass
+assert not recording.flush(30) and recording.is_in_memory and recording.queue_bytes
+print("done")
+"""
+    process = _start(program, home)
+    out, errors = process.communicate()
+    assert (out, process.returncode) == ("done\n", 0)
+    assert errors.count("the store cannot be written") == 1
+    assert "Traceback" not in errors
+
+
+def test_hostile_attributes_do_not_reach_the_program(home: Path) -> None:
+    """What cannot be stored as it is becomes words; no span is lost and nothing is raised."""
+    program = """
+class Hostile:
+    def __str__(self): raise RuntimeError("no")
+recording = start()
+with task() as span:
+    span._attributes._dict["hostile"] = Hostile()
+    span._attributes._dict["big"] = 2 ** 99999
+    span._name = Hostile()
+assert recording.flush(30)
+"""
+    _run(program, home)
+    assert _count(home, "span") == 1
+
+
+def test_the_hosts_own_instruments_are_read_and_ours_are_not_doubled(home: Path) -> None:
+    """A reader sees the host's metrics; an SDK twin of a contract metric is dropped."""
+    program = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+reader = InMemoryMetricReader()
+recording = install(load_host_settings(), REDACTOR, metric_readers=[reader])
+meter = metrics.get_meter("program")
+meter.create_counter("orders").add(1)
+meter.create_histogram("http.server.request.duration").record(1.0)
+data = reader.get_metrics_data()
+names = [m.name for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics]
+assert names == ["orders"], names
+assert recording.shutdown(30)
+"""
+    _run(program, home)

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskscope.errors import StoreError, StoreMissingError, StoreTooNewError
+from taskscope.store.database import insert_many, open_database, transaction
+from taskscope.store.migrations import MIGRATIONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CREATE = """
+import sys
+from pathlib import Path
+from taskscope.store.database import open_database
+sys.stdin.readline()
+connection = open_database(Path(sys.argv[1]), create=True)
+connection.execute("BEGIN IMMEDIATE")
+connection.execute(
+    "INSERT INTO process(pid, boot, start_ticks, lock, started, seen) VALUES(1, '', 0, '', 0, 0)")
+connection.execute("COMMIT")
+"""
+
+
+def test_sixteen_processes_create_the_store_at_once(tmp_path: Path) -> None:
+    """None of them finds it locked, and the migration has run once."""
+    path = tmp_path / "home" / "taskscope.db"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _CREATE, str(path)], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(16)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    errors = [process.communicate()[1].decode() for process in processes]
+    assert errors == [""] * 16
+    with closing(open_database(path, create=False)) as connection:
+        assert connection.execute("SELECT count(*) FROM process").fetchone() == (16,)
+        assert connection.execute("SELECT count(*) FROM migration").fetchone() == (len(MIGRATIONS),)
+
+
+def test_only_its_owner_may_read_the_store(tmp_path: Path) -> None:
+    """Home is 700, the file and what SQLite puts beside it 600."""
+    path = tmp_path / "home" / "taskscope.db"
+    with closing(open_database(path, create=True)) as connection, transaction(connection):
+        connection.execute("INSERT INTO meta VALUES('a', 'b')")
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert modes.keys() >= {"taskscope.db", "taskscope.db-wal", "taskscope.db-shm", "taskscope.db.lock"}
+    assert set(modes.values()) == {0o600}
+
+
+def test_the_pragmas_hold(tmp_path: Path) -> None:
+    """WAL, NORMAL and five seconds of patience, on a connection of the second opener too."""
+    path = tmp_path / "taskscope.db"
+    open_database(path, create=True).close()
+    with closing(open_database(path, create=True)) as connection:
+        values = [
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "busy_timeout", "journal_size_limit")
+        ]
+    assert values == ["wal", 1, 5000, 16777216]
+
+
+def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """It is not touched, and the message says what to do."""
+    path = tmp_path / "taskscope.db"
+    with closing(open_database(path, create=True)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    for create in (True, False):
+        with pytest.raises(StoreTooNewError, match=r"schema version 99.*upgrade Taskscope"):
+            open_database(path, create=create)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (99,)
+
+
+def test_a_missing_store_is_told(tmp_path: Path) -> None:
+    """Reading does not create one."""
+    path = tmp_path / "taskscope.db"
+    with pytest.raises(StoreMissingError, match=r"no store at .*AGENT_HOME"):
+        open_database(path, create=False, read_only=True)
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    """Garbage and the database of another program are errors of the store, and stay as they are."""
+    garbage, foreign = tmp_path / "garbage.db", tmp_path / "foreign.db"
+    garbage.write_bytes(b"not a database, whatever it is" * 99)
+    with closing(sqlite3.connect(foreign)) as connection:
+        connection.execute("CREATE TABLE t(a)")
+    with pytest.raises(StoreError, match="not a database"):
+        open_database(garbage, create=True)
+    with pytest.raises(StoreError, match="of another program"):
+        open_database(foreign, create=True)
+    assert garbage.read_bytes().startswith(b"not a database")
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """A file stands where the home folder should be."""
+    (tmp_path / "home").write_text("a file")
+    with pytest.raises(StoreError, match="cannot open the store"):
+        open_database(tmp_path / "home" / "taskscope.db", create=True)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 8, 9, 64, 575, 1100])
+def test_many_rows_are_inserted_once_each(tmp_path: Path, rows: int) -> None:
+    """However they fall into statements of 512, 64, 8 and 1."""
+    with closing(open_database(tmp_path / "taskscope.db", create=True)) as connection:
+        insert_many(connection, "meta", ("name", "value"), [(str(number), "x") for number in range(rows)])
+        found = connection.execute("SELECT name FROM meta WHERE value = 'x' ORDER BY CAST(name AS INTEGER)")
+        assert [name for (name,) in found] == [str(number) for number in range(rows)]
+
+
+def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
+    """And the connection can be used again."""
+    with closing(open_database(tmp_path / "taskscope.db", create=True)) as connection:
+        with pytest.raises(sqlite3.IntegrityError), transaction(connection):
+            insert_many(
+                connection,
+                "meta",
+                ("name", "value"),
+                [("a", "b"), *((str(n), "b") for n in range(7)), ("a", "b")],
+            )
+        with transaction(connection):
+            assert connection.execute("SELECT count(*) FROM meta WHERE name = 'a'").fetchone() == (0,)
+
+
+def test_reading_does_not_need_to_write(tmp_path: Path) -> None:
+    """A read-only connection sees what a writer committed and refuses to write."""
+    path = tmp_path / "taskscope.db"
+    with (
+        closing(open_database(path, create=True)) as writer,
+        closing(open_database(path, create=False, read_only=True)) as reader,
+    ):
+        with transaction(writer):
+            writer.execute("INSERT INTO meta VALUES('a', 'b')")
+        assert reader.execute("SELECT value FROM meta WHERE name = 'a'").fetchone() == ("b",)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.execute("DELETE FROM meta")
+    assert os.access(path, os.W_OK)
