@@ -93,6 +93,8 @@ STEP_OUTCOMES_OK: Final = ("succeeded", "skipped")
 """Outcomes that leave a step's status UNSET; the others are errors."""
 LLM_MODES: Final = ("live", "replay")
 """Values of `taskscope.llm.mode`."""
+STREAM_OUTCOMES: Final = ("completed", "cancelled", "abandoned")
+"""Values of `taskscope.llm.stream_outcome`; an abandoned answer was not read to its end."""
 COST_STATUSES: Final = ("known", "unknown")
 """Values of `taskscope.cost.status`."""
 COST_UNKNOWN_REASONS: Final = ("unknown_model", "missing_usage", "local_model", "no_price_data")
@@ -179,6 +181,7 @@ CLOSED_SETS: Final = {
     "taskscope.health.previous_status": HEALTH_STATUSES,
     "taskscope.health.status": HEALTH_STATUSES,
     "taskscope.llm.mode": LLM_MODES,
+    "taskscope.llm.stream_outcome": STREAM_OUTCOMES,
     "taskscope.plan.reason": PLAN_REASONS,
     "taskscope.plan.source": PLAN_SOURCES,
     "taskscope.retrieval.fusion_method": FUSION_METHODS,

@@ -90,7 +90,6 @@ class ModelSpan(Operation):
         super()._reset()
         self._usage: TokenUsage | None = None
         self._answered_by: str | None = None
-        self._price: Price | None = None
 
     def record_usage(
         self,
@@ -138,18 +137,26 @@ class ModelSpan(Operation):
             }
         )
 
-    def record_price(self, price: Price) -> None:
-        """Record what the call cost, instead of asking the pricer at its end."""
-        self._price = price
-
     def _identify(self, frame: Frame) -> None:
         super()._identify(frame)
         frame.llm = self
 
     def _on_end(self) -> None:
-        if not self._is_recording or not self._is_live or self._is_in_process:
+        if not self._is_recording:
             return
-        price = self._price or self._ask_price()
+        if self._items:
+            self.update({attr.LLM_CHUNK_COUNT: self._items, attr.LLM_STREAM_OUTCOME: self._stream_outcome()})
+        if self._is_live and not self._is_in_process:
+            self._settle_price()
+
+    def _stream_outcome(self) -> str | None:
+        completed, cancelled, abandoned = names.STREAM_OUTCOMES
+        if self._is_abandoned:
+            return abandoned
+        return {None: completed, names.ERROR_CANCELLED: cancelled}.get(self.error_type)
+
+    def _settle_price(self) -> None:
+        price = self._ask_price()
         if price is None:
             self._tell_price(None, "no_price_data", None)
         else:

@@ -49,6 +49,9 @@ class Observed(Protocol):
     def fail(self, error_type: str, description: str = "") -> None:
         """Mark it as failed."""
 
+    def count_item(self) -> None:
+        """Count one thing that a generator yielded."""
+
 
 class Begin(Protocol):
     """Builds the operation of one call, not started; with None, or if it fails, the call goes unobserved."""
@@ -200,6 +203,7 @@ def _drive(operation: Observed, generator: Generator[Any, Any, Any]) -> Generato
             return stop.value
         finally:
             detach(token)
+        operation.count_item()
         try:
             argument = yield value
             step = generator.send
@@ -229,7 +233,7 @@ def _wrap_async_generator(function: Callable[..., Any], begin: Begin) -> Callabl
                     argument = yield value
                     step = generator.asend
                 except GeneratorExit:
-                    await _step(operation, lambda _: generator.aclose(), None)
+                    await _close(operation, generator)
                     raise
                 except BaseException as thrown:  # noqa: BLE001 - for the generator to see
                     step, argument = generator.athrow, thrown
@@ -249,6 +253,18 @@ async def _step(operation: Observed | None, step: Callable[[Any], Any], argument
     """Run an async generator to its next `yield`, inside the span."""
     token = attach(operation.context) if operation else None
     try:
-        return await step(argument)
+        item = await step(argument)
+    finally:
+        detach(token)
+    if operation is not None:
+        operation.count_item()
+    return item
+
+
+async def _close(operation: Observed | None, generator: AsyncGenerator[Any, Any]) -> None:
+    """Let an async generator clean up, inside the span."""
+    token = attach(operation.context) if operation else None
+    try:
+        await generator.aclose()
     finally:
         detach(token)

@@ -71,6 +71,8 @@ class Operation:
         """The context inside of the span, None before its start."""
         self._span: trace.Span = trace.INVALID_SPAN
         self._is_recording = False
+        self._items = 0
+        self._is_abandoned = False
         self._token: Token[Context] | None = None
         self._depth = 0
 
@@ -145,6 +147,10 @@ class Operation:
         finally:
             self.has_ended = True
 
+    def count_item(self) -> None:
+        """Count one thing that a generator inside of the span yielded."""
+        self._items += 1
+
     def set(self, key: str, value: object) -> None:
         """Set an attribute: a scalar or an array; anything else is recorded as its text, None not at all."""
         self.update({key: value})
@@ -202,6 +208,7 @@ class Operation:
         if failure is None:
             self._complete()
         elif isinstance(failure, GeneratorExit):
+            self._is_abandoned = True
             self._abandon()
         else:
             self._fail_with(failure)

@@ -53,6 +53,22 @@ def test_declaration_is_sound(metric: metrics.Metric) -> None:
     assert metric.description.endswith(".")
 
 
+def test_prometheus_label_is_the_exporters() -> None:
+    """A label's Prometheus name is the one that the SDK's exporter derives."""
+    registry = CollectorRegistry()
+    provider = MeterProvider([PrometheusMetricReader(registry=registry, scope_info_enabled=False)])
+    counter = provider.get_meter("test").create_counter("test.counter")
+    counter.add(1, dict.fromkeys(sorted(LABELS), "x"))
+    (sample,) = [
+        sample
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "test_counter_total"
+    ]
+    assert set(sample.labels) == {metrics.prometheus_label(key) for key in LABELS}
+    provider.shutdown()
+
+
 def test_buckets_are_those_of_the_contract() -> None:
     """The bucket series begin and end where the conventions say."""
     assert (metrics.BUCKETS_CALL[0], metrics.BUCKETS_CALL[-1]) == pytest.approx((0.01, 81.92))

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry import trace
 
-from taskscope.telemetry import manual
+from taskscope.telemetry import manual, spans
+from taskscope.telemetry.calls import wrap, wrap_entering
 from taskscope.telemetry.context import get_frame
+from taskscope.telemetry.guard import drain_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -335,6 +337,89 @@ def test_async_generator_takes_values_and_exceptions(span_recorder: SpanRecorder
     hello, you, error = asyncio.run(converse())
     assert (hello, you, type(error)) == ("hello", "you", KeyError)
     assert span_recorder.text() == "execute_tool talk"
+
+
+def test_streamed_answer_says_how_far_it_came(span_recorder: SpanRecorder) -> None:
+    """A model call around a generator counts its pieces, and says whether they were all read."""
+
+    @manual.llm("m", provider="local")
+    def stream() -> Iterator[str]:
+        yield "a"
+        yield "b"
+
+    @manual.llm("m", provider="local")
+    async def stream_later() -> AsyncIterator[str]:
+        yield "a"
+        raise asyncio.CancelledError
+
+    list(stream())
+    abandoned: Any = stream()
+    next(abandoned)
+    abandoned.close()
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(call(stream_later))
+    found = [span.attributes or {} for span in span_recorder.spans]
+    said = [(each["taskscope.llm.chunk_count"], each["taskscope.llm.stream_outcome"]) for each in found]
+    assert said == [(2, "completed"), (1, "abandoned"), (1, "cancelled")]
+
+
+class Room:
+    """A context manager that may refuse."""
+
+    def __init__(self, *, is_locked: bool) -> None:
+        self.is_locked = is_locked
+
+    def __enter__(self) -> str:
+        with manual.tool("door"):
+            if self.is_locked:
+                raise OSError("locked")
+        return "inside"
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> bool:
+        return True
+
+
+def test_only_the_entering_of_a_context_is_observed(span_recorder: SpanRecorder) -> None:
+    """The span ends when the context is entered; what is done inside and the leaving are not its own."""
+    enter = wrap_entering(Room, lambda _args, _kwargs: spans.tool("room"))
+    error = ValueError("inside")
+    with enter(is_locked=False) as where:
+        assert where == "inside"
+        with manual.tool("work"):
+            pass
+        raise error
+    with pytest.raises(OSError, match="locked"), enter(is_locked=True):
+        pass
+    assert span_recorder.text().splitlines() == [
+        "execute_tool room",
+        "  execute_tool door",
+        "execute_tool work",
+        "execute_tool room ! OSError",
+        "  execute_tool door ! OSError",
+    ]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_call_whose_span_cannot_be_made_goes_unobserved(span_recorder: SpanRecorder, function: Any) -> None:
+    """When the operation cannot be built, the call is the plain call, whatever its kind."""
+    drain_errors()
+    decorated = wrap(function, lambda _args, _kwargs: {}["missing"])  # type: ignore[index]
+    assert asyncio.run(call(decorated, 2, 3)) == asyncio.run(call(function, 2, 3))
+    generator: Any = decorated(1)
+    if inspect.isgenerator(generator):
+        generator.close()
+    elif inspect.isasyncgen(generator):
+        asyncio.run(close_early(generator))
+    elif inspect.iscoroutine(generator):
+        generator.close()
+    assert span_recorder.text() == "step inner\nstep inner" + ("\nstep inner" if function is add else "")
+    assert ("instrumentation", "KeyError") in drain_errors()
+
+
+async def close_early(generator: Any) -> None:
+    """Take one item, then close."""
+    await anext(generator)
+    await generator.aclose()
 
 
 def test_generator_that_is_never_begun_makes_no_span(span_recorder: SpanRecorder) -> None:

@@ -295,3 +295,30 @@ def test_exception_is_not_kept_alive(span_recorder: SpanRecorder) -> None:
     with pytest.raises(ValueError, match="x"), spans.tool("files"):
         raise error
     assert {type(value) for value in vars(error).values()} == {int}
+
+
+class CyclicError(Exception):
+    """Raises when its cause is asked for."""
+
+    @property
+    def __cause__(self) -> BaseException:  # type: ignore[override]
+        raise RuntimeError("no")
+
+
+def test_exception_whose_cause_is_hostile_is_still_told(span_recorder: SpanRecorder) -> None:
+    """A traceback that cannot be formatted is named, and the rest is told."""
+    with pytest.raises(CyclicError), spans.tool("files"):
+        raise CyclicError("x")
+    (event,) = span_recorder.events
+    assert event.attributes["exception.message"] == "x"
+    assert event.attributes["exception.stacktrace"].startswith("<unprintable traceback of ")
+
+
+def test_exception_is_the_failure_of_a_skill_or_check(span_recorder: SpanRecorder) -> None:
+    """An exception that leaves a skill or a check is its failure, with the contract's words."""
+    with pytest.raises(OSError, match="x"), spans.skill("missing_colon"):
+        raise OSError("x")
+    with pytest.raises(OSError, match="y"), spans.health_check("disk", group="live", required=False):
+        raise OSError("y")
+    skill, check = (span.attributes or {} for span in span_recorder.spans)
+    assert (skill["taskscope.skill.outcome"], check["taskscope.health.status"]) == ("failed", "fail")
