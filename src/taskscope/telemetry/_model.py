@@ -149,6 +149,11 @@ class ModelSpan(Operation):
         if self._is_live and not self._is_in_process:
             self._settle_price()
 
+    def _break(self, error: BaseException) -> None:
+        """Record how often the request was repeated, if the error knows it as `retry_count`."""
+        count = getattr(error, "retry_count", None)
+        self.set(attr.LLM_RETRY_COUNT, count if isinstance(count, int) and count > 0 else None)
+
     def _stream_outcome(self) -> str | None:
         completed, cancelled, abandoned = names.STREAM_OUTCOMES
         if self._is_abandoned:

@@ -90,7 +90,7 @@ class TaskSpan(Operation):
     def _abandon(self) -> None:
         self.finish("stopped", error_type=names.ERROR_CANCELLED, description="closed before its end")
 
-    def _break(self) -> None:
+    def _break(self, error: BaseException) -> None:  # noqa: ARG002 - the hook's own
         self._results = {attr.TASK_VERIFICATION: "not_verified"} | self._results
         self._results[attr.TASK_OUTCOME] = outcome_of(self.error_type)
 
@@ -204,7 +204,7 @@ class StepSpan(Operation):
     def _abandon(self) -> None:
         self.finish("stopped", error_type=names.ERROR_CANCELLED, description="closed before its end")
 
-    def _break(self) -> None:
+    def _break(self, error: BaseException) -> None:  # noqa: ARG002 - the hook's own
         self.set(attr.STEP_OUTCOME, outcome_of(self.error_type))
 
 

@@ -56,7 +56,7 @@ class SkillSpan(ToolSpan):
         if self._outcome is None:
             self.finish("succeeded")
 
-    def _break(self) -> None:
+    def _break(self, error: BaseException) -> None:  # noqa: ARG002 - the hook's own
         self.set(attr.SKILL_OUTCOME, "failed")
 
 
@@ -88,7 +88,7 @@ class HealthSpan(Operation):
         if status == "fail":
             self.fail(error_type or names.ERROR_OTHER, description)
 
-    def _break(self) -> None:
+    def _break(self, error: BaseException) -> None:  # noqa: ARG002 - the hook's own
         self.set(attr.HEALTH_STATUS, "fail")
 
     def _parent_context(self) -> Context:

@@ -187,7 +187,7 @@ class Operation:
     def _abandon(self) -> None:
         """Say how it ended when its consumer closed the generator that it stands around."""
 
-    def _break(self) -> None:
+    def _break(self, error: BaseException) -> None:
         """Say how it ended when an exception left it."""
 
     def _on_end(self) -> None:
@@ -215,7 +215,7 @@ class Operation:
 
     def _fail_with(self, error: BaseException) -> None:
         self.fail(error_type_of(error), describe_failure(error))
-        self._break()
+        self._break(error)
         if self._is_recording and is_first_report(error, self._span.get_span_context().trace_id):
             emit_exception(error, self._whereabouts(), is_client=self.is_client, context=self.context)
 
