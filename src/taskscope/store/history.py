@@ -39,7 +39,7 @@ class TaskSummary:
     text: str | None
     repository: str | None
     outcome: str | None
-    """None while the task runs."""
+    """None while the task runs, "" when it ended without saying how."""
     verification: str | None
     started_ns: int
     ended_ns: int | None

@@ -12,7 +12,7 @@ from dataclasses import fields
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import spans
 
-from .records import SpanRecord, TaskNote
+from .records import STATUS_ERROR, SpanRecord, TaskNote
 from .roles import Role
 from .rules import number_of
 
@@ -96,7 +96,8 @@ def _enter_task(connection: sqlite3.Connection, span: SpanRecord, process_id: in
         return
     row |= {
         "ended": span.end_ns,
-        "outcome": _text(span, attr.TASK_OUTCOME),
+        # A foreign task may end without saying how: an error failed, the rest stays untold.
+        "outcome": _text(span, attr.TASK_OUTCOME) or ("failed" if span.status_code == STATUS_ERROR else ""),
         "verification": _text(span, attr.TASK_VERIFICATION),
         "error": _text(span, attr.ERROR_TYPE),
     }

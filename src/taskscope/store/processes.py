@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import sqlite3
 import time
 from pathlib import Path
@@ -37,7 +36,7 @@ class ProcessLock:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path = (folder / f"{os.getpid()}-{secrets.token_hex(4)}.lock").absolute()
+        self.path = (folder / f"{os.getpid()}-{os.urandom(4).hex()}.lock").absolute()
         self._descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _HELD[self.path] = os.getpid()

@@ -30,6 +30,7 @@ class StoreSession:
         self._process_id: int | None = None
         self._connection: sqlite3.Connection | None = None
         self._ingest: Ingest | None = None
+        self._has_recovered = False
 
     @property
     def has_open_spans(self) -> bool:
@@ -73,13 +74,13 @@ class StoreSession:
         try:
             if self._lock is None:
                 self._lock = ProcessLock(self.path.parent / "journal")
-            is_new = self._process_id is None
             if self._process_id is None:
                 self._process_id = register_process(connection, self._lock)
             ingest = self._ingest or Ingest(connection, self._process_id)
             ingest.connect(connection)
-            if is_new:
+            if not self._has_recovered:
                 ingest.recover()
+                self._has_recovered = True
         except BaseException:
             connection.close()
             raise

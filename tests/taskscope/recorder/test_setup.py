@@ -339,6 +339,33 @@ print("done")
     assert "Traceback" not in errors
 
 
+def test_a_full_disk_is_outlived(home: Path) -> None:
+    """The file may not grow (as on a full disk), then it may again: nothing is lost, nothing is counted twice."""
+    program = """
+import resource
+recording = start()
+with tool(): pass
+assert recording.flush(30)
+size = max(path.stat().st_size for path in HOME.iterdir() if path.is_file())
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+for _ in range(2000):
+    with tool(): pass
+assert not recording.flush(30) and recording.is_in_memory
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert recording.flush(30) and not recording.is_in_memory
+"""
+    _run(program, home)
+    with closing(open_database(home / "taskscope.db", create=False, read_only=True)) as connection:
+        points = read_aggregates(connection)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT count(*), count(DISTINCT span) FROM span").fetchone() == (
+            2001,
+            2001,
+        )
+    assert values_of(points, "taskscope.records.emitted") == {("traces",): 2001}
+    assert values_of(points, "gen_ai.execute_tool.duration")["x", "", "", ""].count == 2001
+
+
 def test_hostile_attributes_do_not_reach_the_program(home: Path) -> None:
     """What cannot be stored as it is becomes words; no span is lost and nothing is raised."""
     program = """

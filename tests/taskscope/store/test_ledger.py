@@ -110,6 +110,15 @@ def test_a_workflow_inside_of_a_task_does_not_take_its_row(store: Store, history
     assert (history.find_task().outcome, history.find_task().ended_ns) == ("succeeded", START + 5 * SECOND)
 
 
+@pytest.mark.parametrize("status, outcome", [(0, ""), (1, ""), (2, "failed")])
+def test_a_task_that_does_not_say_how_it_ended_has_ended(
+    store: Store, history: History, status: int, outcome: str
+) -> None:
+    """It is not running any more; an error is told, success is not made up."""
+    store.write(make_task(status_code=status))
+    assert (history.find_task().outcome, history.active_tasks()) == (outcome, [])
+
+
 def test_a_later_attempt_takes_the_row(store: Store, history: History) -> None:
     """The task runs again, under the same id and in another trace."""
     store.write(*open_and_end(make_task(), **{attr.TASK_OUTCOME: "failed"}))
