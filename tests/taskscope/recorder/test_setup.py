@@ -340,7 +340,7 @@ print("done")
 
 
 def test_a_full_disk_is_outlived(home: Path) -> None:
-    """The file may not grow (as on a full disk), then it may again: nothing is lost, nothing is counted twice."""
+    """The file may not grow, as on a full disk, then it may again: nothing is lost or counted twice."""
     program = """
 import resource
 recording = start()
