@@ -1,8 +1,8 @@
 """The metrics: declared once, with instrument, unit, labels and buckets, and their Prometheus names.
 
 One long table on purpose: it is what people look things up in. Nothing here counts; the numbers come from the
-record (`store/`), the pages that show them from these declarations. Labels are low in cardinality: never an id,
-a path, a URL, a message.
+record (`store/`), the pages that show them from these declarations. Labels are low in cardinality: never an
+id, a path, a URL, a message.
 """
 
 from __future__ import annotations
