@@ -28,13 +28,23 @@ GOOD, NOT_WELL, WRONG_USE, COULD_NOT, CTRL_C = 0, 1, 2, 3, 130
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
-        code = app(args=arguments, prog_name="taskscope", standalone_mode=False)
+        code = _invoke(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
+    except typer.Exit as end:  # `--help` and `--version`
+        return end.exit_code
     except BrokenPipeError:  # `taskscope history | head -1` has what it wanted
         _forget_stdout()
         return GOOD
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the border: whatever failed becomes a code
         return _fail(error)
+    return code
+
+
+def _invoke(arguments: list[str]) -> int:
+    # Not `app()`: it answers a closed pipe with 1 and writes an empty line at Ctrl-C.
+    command = typer.main.get_command(app)
+    with command.make_context("taskscope", arguments) as context:
+        code = command.invoke(context)
     return code if isinstance(code, int) else GOOD
 
 
@@ -51,7 +61,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
         return str(error), error.exit_code
     if isinstance(error, typer.TyperException):  # wrong use, as typer found it
         return _explain_usage(error), WRONG_USE
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
+    if isinstance(error, KeyboardInterrupt):
         return "stopped by Ctrl-C", CTRL_C
     if isinstance(error, OSError):
         return str(error), COULD_NOT

@@ -1,14 +1,13 @@
 """Follows a task while it runs and prints its spans as lines that only grow, in the order of the tree.
 
 A span with others below it gets a line when the first of them appears, a span without when it ends; a step
-gets another one at its end. So the same lines serve a terminal, a pipe and a log. On a terminal one more line
-at the bottom is written over again and again: what runs now, and since when.
+gets another one at its end; what runs below a tool is left to `show`. So the same lines serve a terminal, a
+pipe and a log. On a terminal one more line at the bottom is written over again and again: what runs now.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -83,7 +82,8 @@ class LiveTree:
         for node in nodes:
             parent = self._nodes.get(node.parent_id or "")
             if parent is not None:
-                parent.children.append(node)
+                if not _is_tool(parent):
+                    parent.children.append(node)
             elif is_last or node.parent_id is None or role_of(node) is Role.TASK:
                 top.append(node)
         return top
@@ -113,6 +113,11 @@ class LiveTree:
         return describe_span(node, self._screen, 0) if is_worth_it else None
 
 
+def _is_tool(node: SpanNode) -> bool:
+    """Whether a span is one line while it is live: a tool, whose commands `show` tells; not a skill."""
+    return role_of(node) is Role.TOOL and attr.GEN_AI_SKILL_NAME not in node.attributes
+
+
 def _by_start(node: SpanNode) -> int:
     return node.start_ns
 
@@ -137,15 +142,12 @@ class Follower:
         try:
             while True:
                 is_last = stop.wait(_EVERY)
-                with contextlib.suppress(StoreError, NotFoundError, sqlite3.Error), self._open() as history:
+                with contextlib.suppress(StoreError, NotFoundError), open_history(self._store) as history:
                     task = self._follow(history, stop)
                 if is_last or stop.is_set() or (task is not None and task.outcome is not None):
                     return task
         finally:
             self._clear_tail()
-
-    def _open(self) -> History:
-        return open_history(self._store)
 
     def _follow(self, history: History, stop: threading.Event) -> TaskSummary:
         while True:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from typing import TYPE_CHECKING
 
 from taskscope.config import load_settings
-from taskscope.errors import StoreError
 from taskscope.store.history import open_history
 
 from .terminal import warn
@@ -30,11 +28,5 @@ def read_settings() -> Settings:
 def read_store(settings: Settings | None = None) -> Iterator[History]:
     """Give the history of the store; StoreError (exit code 3) when it is missing or cannot be read."""
     settings = read_settings() if settings is None else settings
-    try:
-        with open_history(settings.store_path) as history:
-            yield history
-    except (sqlite3.Error, ValueError) as error:
-        if isinstance(error, ValueError) and hasattr(error, "exit_code"):
-            raise  # ours, in words already
-        msg = f"cannot read the store {str(settings.store_path)!r}: {error}; it may be damaged"
-        raise StoreError(msg) from error
+    with open_history(settings.store_path) as history:
+        yield history

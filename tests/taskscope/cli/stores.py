@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from taskscope.cli import main
 from taskscope.semconv import attributes as attr
 from taskscope.store import wire
 from taskscope.store.database import open_database
@@ -19,6 +20,8 @@ from taskscope.store.records import LogRecord, Source, SpanRecord, TaskNote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 START_NS = 1_763_720_000_000_000_000
@@ -185,6 +188,22 @@ def make_begun() -> list[Any]:
         make_span(8, "execute_tool pytest", 7, (1.0, None), {operation: "execute_tool"}),
         make_span(9, "python", 8, (1.1, None), {attr.PROCESS_EXECUTABLE_NAME: "python"}, kind=3),
     ]
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    """Run a command in this process, hold its exit code, and return what it printed."""
+    assert main(arguments) == code
+    return capsys.readouterr().out
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int) -> str:
+    """Run a command that fails: nothing on standard output; return its one line on standard error."""
+    assert main(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1, err
+    assert err.startswith("taskscope: ")
+    return err.removeprefix("taskscope: ").rstrip("\n")
 
 
 def run_taskscope(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskscope.cli import main
 from taskscope.semconv import attributes as attr
 from taskscope.store.records import TaskNote
 from tests.taskscope.cli import stores
+from tests.taskscope.cli.stores import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,19 +57,6 @@ patch     git -C /src/shop apply '/home/me/.taskscope/tasks/t 1/changes.patch'
    └─ ✓ execute_tool pytest  6.70 s
       └─ ✓ python  6.50 s
 """
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder, and a folder of the call without settings."""
-    monkeypatch.setenv("AGENT_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "home"
-
-
-def shown(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
-    assert main(arguments) == code
-    return capsys.readouterr().out
 
 
 def test_show(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
