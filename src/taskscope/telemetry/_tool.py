@@ -91,6 +91,10 @@ class HealthSpan(Operation):
     def _break(self, error: BaseException) -> None:  # noqa: ARG002 - the hook's own
         self.set(attr.HEALTH_STATUS, "fail")
 
+    def _identify(self, frame: Frame) -> None:
+        frame.task_id = frame.task_kind = frame.agent = frame.skill = frame.phase = None
+        frame.task = frame.llm = frame.steps = frame.step_index = None
+
     def _parent_context(self) -> Context:
         return Context()
 

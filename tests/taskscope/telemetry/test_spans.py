@@ -381,10 +381,14 @@ def test_command_fails_by_its_exit_code(
 
 
 def test_health_check_is_always_a_root(span_recorder: SpanRecorder) -> None:
-    """A health check has a trace of its own, whoever asked for it."""
+    """A health check has a trace of its own and belongs to no task, whoever asked for it."""
     with spans.task("repair"), spans.health_check("disk", group="ready", required=True) as check:
+        with spans.command("df"):
+            pass
         check.finish("fail", consecutive_failures=2, description="0.4 GB free")
     _, node = span_recorder.tree()
+    assert [child["name"] for child in node["children"]] == ["df"]
+    assert "taskscope.task.id" not in str(node)
     assert (node["name"], node["status"]) == ("health_check disk", "ERROR: 0.4 GB free")
     assert node["attributes"]["taskscope.health.consecutive_failures"] == 2
 
