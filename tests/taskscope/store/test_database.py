@@ -12,7 +12,7 @@ import pytest
 
 from taskscope.errors import StoreError, StoreMissingError, StoreTooNewError
 from taskscope.store.database import insert_many, open_database, transaction
-from taskscope.store.migrations import MIGRATIONS
+from taskscope.store.migrations import APPLICATION_ID, MIGRATIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +83,32 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
             open_database(path, create=create)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (99,)
+
+
+def test_an_older_store_is_read_after_a_writer_brought_it_up_to_date(tmp_path: Path) -> None:
+    """A reader does not change it and says what does; the writer's steps are in the ledger."""
+    path = tmp_path / "taskscope.db"
+    path.touch()
+    with pytest.raises(StoreMissingError, match="older version"):
+        open_database(path, create=False, read_only=True)
+    open_database(path, create=True).close()
+    with closing(open_database(path, create=False, read_only=True)) as connection:
+        assert connection.execute("SELECT number, name FROM migration").fetchall() == [
+            (1, "m001_first_store")
+        ]
+
+
+def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    """A table stands in its way: none of the other tables is there afterwards."""
+    path = tmp_path / "taskscope.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("CREATE TABLE histogram(a)")
+    with pytest.raises(StoreError, match="already exists"):
+        open_database(path, create=True)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("histogram",)]
+        assert connection.execute("PRAGMA user_version").fetchone() == (0,)
 
 
 def test_a_missing_store_is_told(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from taskscope.store import wire
 
@@ -38,6 +38,42 @@ def test_a_value_is_read_as_it_was_written(value: object) -> None:
 def test_a_number_takes_the_bytes_of_protobuf(number: int) -> None:
     """Up to ten bytes, read back whole."""
     assert list(wire.fields(b"\x08" + wire.varint(number), frozenset({1}))) == [(1, number)]
+
+
+def test_events_links_and_status_are_read_as_protobuf_wrote_them() -> None:
+    """Another sender's span, every part of it, with fields that we do not know in between."""
+    span = Span(
+        trace_id=b"t" * 16,
+        span_id=b"s" * 8,
+        parent_span_id=b"p" * 8,
+        name="GET",
+        kind=Span.SPAN_KIND_SERVER,
+        start_time_unix_nano=5,
+        end_time_unix_nano=9,
+        dropped_attributes_count=3,
+        flags=257,
+        trace_state="a=b",
+    )
+    event = span.events.add(name="happened", time_unix_nano=7, dropped_attributes_count=2)
+    event.attributes.add(key="e").value.double_value = 1.5
+    link = span.links.add(trace_id=b"u" * 16, span_id=b"v" * 8, trace_state="c=d", flags=1)
+    link.attributes.add(key="l").value.int_value = -4
+    span.status.code, span.status.message = Status.STATUS_CODE_ERROR, "no"
+    body = wire.SpanBody(span.SerializeToString())
+    assert (body.trace_id, body.span_id, body.parent_id) == (b"t" * 16, b"s" * 8, b"p" * 8)
+    assert (body.name, body.kind, body.start_ns, body.end_ns) == ("GET", 2, 5, 9)
+    assert body.events == [{"name": "happened", "time_ns": 7, "attributes": {"e": 1.5}}]
+    assert body.links == [
+        {"trace_id": (b"u" * 16).hex(), "span_id": (b"v" * 8).hex(), "attributes": {"l": -4}}
+    ]
+    assert (body.status_code, body.status_message) == (2, "no")
+
+
+@pytest.mark.parametrize("data", [b"\x0f", b"\x0a\x05abc", b"\x39\x01", b"\x08", b"\x08" + b"\xff" * 11])
+def test_what_is_no_message_is_refused(data: bytes) -> None:
+    """An unknown wire type, a field or number that ends too soon, a number without end."""
+    with pytest.raises(ValueError, match="message"):
+        wire.SpanBody(data)
 
 
 def test_appended_bytes_close_an_open_span() -> None:
