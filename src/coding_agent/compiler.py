@@ -41,14 +41,14 @@ _VAGUE = re.compile(r"EO[FL] while|in identifier")
 # Runs in the target's Python (3.6 or newer), so it is written for the oldest. Only faults and digests come
 # back, which keeps the answer small. A digest of the syntax tree tells whether two texts mean the same.
 _CHILD = r"""
-import ast, hashlib, json, sys, warnings
+import ast, json, sys, warnings
 warnings.simplefilter("ignore")
 def judge(source, name, wants_digest):
     try:
         compile(source, name, "exec", 0, True)
         if not wants_digest:
             return None
-        return {"digest": hashlib.sha256(ast.dump(ast.parse(source)).encode("utf-8", "replace")).hexdigest()}
+        return {"digest": str(hash(ast.dump(ast.parse(source))))}
     except SyntaxError as e:
         return {"text": str(e.msg), "line": e.lineno, "column": e.offset,
                 "end_line": getattr(e, "end_lineno", None), "end_column": getattr(e, "end_offset", None)}
@@ -103,7 +103,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What became of one text: a fault, or the digest of its syntax tree."""
+    """What became of one text: a fault, or the digest of its syntax tree.
+
+    Digests compare within one answer only: they are hashes of the child that gave them.
+    """
 
     fault: Fault | None = None
     digest: str = ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coding_agent.planning.diagnosis import RuleDiagnosis
+from coding_agent.compiler import find_faults
 from coding_agent.records import Repair, RepairOutcome, TestFailure, TestReport
 from coding_agent.skills.library import FolderLibrary
 from coding_agent.skills.syntax import find_best_report
@@ -20,7 +20,8 @@ def repair_first(
 ) -> Repair:
     """Return what the chosen skill does with the first finding of these files."""
     bench = make_bench(write_files(root / "work", files), has_tests=has_tests, python=python)
-    finding = RuleDiagnosis(bench).lint()[0]
+    path, fault = next(iter(find_faults(bench, bench.files.paths("**/*.py")).items()))
+    finding = fault.as_finding(path)
     return FolderLibrary(root / "skills").select(finding)[0].run(finding, bench)
 
 
@@ -40,12 +41,14 @@ def test_a_fault_of_another_kind_further_down_does_not_hinder(tmp_path: Path) ->
     """A repair succeeds when it moves the compiler past its line; what follows is the next finding."""
     repair_first(tmp_path, {"a.py": "def f(x)\n    return x\n\n\ny = [1, 2 3]\n"})
 
-    (left,) = RuleDiagnosis(make_bench(tmp_path / "work", has_tests=False)).lint()
-    assert (left.rule, left.line) == ("syntax/missing-comma", 5)
+    left = find_faults(make_bench(tmp_path / "work", has_tests=False), ["a.py"])["a.py"]
+    assert (left.slug, left.line) == ("missing-comma", 5)
 
 
 AMBIGUOUS = {
     "string": "def f(a):\n    return 'x + a\n",
+    "glued words": "def f(items):\n    return lenitems)\n",
+    "triple quotes": 'def f():\n    """Doc.""\n',
     "bracket": "def f(a, b):\n    return a + b) * 2\n",
     "block": "for a in [1]:\nb = a\nc = a\n",
     "no body": "def f():\n\ndef g():\n    return 1\n",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from coding_agent.limits import TaskLimits
 from coding_agent.records import AgentSettings, Task
+from coding_agent.tools.pytest import PytestTool
 from coding_agent.tools.workbench import build_workbench
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class NoTests:
 
 
 def write_files(root: Path, files: Mapping[str, str | bytes]) -> Path:
-    """Write files below a folder and return it."""
+    """Write files below a folder, which is made, and return it."""
+    root.mkdir(parents=True, exist_ok=True)
     for path, content in files.items():
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +67,8 @@ def make_bench(
     task = make_task(root, python=python or Path(sys.executable))
     settings = AgentSettings(home=home or root.parent / "home", command_timeout=60)
     bench = build_workbench(root, task, settings, TaskLimits(None))
+    if python is None and isinstance(bench.tests, PytestTool):
+        bench.tests._is_available = True  # our own Python runs this very test with pytest
     return bench if has_tests else replace(bench, tests=NoTests(bench.tests.python))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _OPENING = {")": "(", "]": "[", "}": "{"}
 _CLOSING = {opening: closing for closing, opening in _OPENING.items()}
+_WORD = re.compile(r"\w+")
 _STRING = re.compile(r"""(['"])(?:\\.|(?!\1).)*\1""")
 """A string on one line, so that brackets in it do not count."""
 
@@ -45,11 +47,21 @@ def _propose(lines: Sequence[str], finding: Finding) -> Iterator[str]:
     for other, sign in enumerate(line):
         if sign == kind:
             yield with_line(lines, finding.line, line[:other] + line[other + 1 :])
-    yield from insertions(lines, finding.line, _OPENING[kind], [p for p in piece_starts(line) if p < place])
+    lost = [start for start in (*piece_starts(line), *_seams(line, lines)) if start <= place]
+    yield from insertions(lines, finding.line, _OPENING[kind], lost)
+
+
+def _seams(line: str, lines: Sequence[str]) -> Iterator[int]:
+    """Yield where a word falls into two known ones: `lenitems)` is left of `len(items)`."""
+    known = {word for other in lines if other != line for word in _WORD.findall(other)} | {*dir(builtins)}
+    for word in _WORD.finditer(line):
+        for cut in range(1, len(word[0])):
+            if word[0][:cut] in known and word[0][cut:] in known:
+                yield word.start() + cut
 
 
 def _match(lines: Sequence[str], closing: tuple[int, int], opening: tuple[int, int]) -> Iterator[str]:
-    """Yield the edits that make this pair match: another kind of one, or the opening one's partner."""
+    """Yield what makes this pair match: another kind of one, or the opening one's partner."""
     number, place = closing
     line = lines[number - 1]
     above, start = opening

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def repair(finding: Finding, bench: Workbench) -> Repair:
     """Put the quotes of the line right."""
-    return repair_syntax(finding, bench, _propose)
+    # Of an odd number of triple quotes the compiler marks the last: the fault may lie anywhere above.
+    return repair_syntax(finding, bench, _propose, must_pass="triple-quoted" in finding.message)
 
 
 def _propose(lines: Sequence[str], finding: Finding) -> Iterator[str]:
