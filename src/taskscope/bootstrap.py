@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskscope.config import ensure_home, load_host_settings, secret_values
+from taskscope.config import ensure_home, load_host_settings, load_settings, secret_values
 from taskscope.errors import StoreError
 from taskscope.instrumentation.registry import instrument, uninstrument
 from taskscope.recorder.setup import install
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from opentelemetry.sdk.metrics.export import MetricReader  # noqa: TID251  handed on, not used
+
     from taskscope.config import Settings
+    from taskscope.health.checks import Check
     from taskscope.prices import Price, Prices
     from taskscope.recorder.recording import Recording
     from taskscope.tasks.runner import TaskRunner
@@ -52,10 +55,13 @@ class Runtime:
         return self.recording.shutdown(timeout)
 
 
-def build_runtime(settings: Settings, *, service: bool = False) -> Runtime:
+def build_runtime(
+    settings: Settings, *, service: bool = False, metric_readers: Sequence[MetricReader] = ()
+) -> Runtime:
     """Return the runtime of a command (or of a service, which logs to stdout too).
 
-    StoreError when the home folder cannot be made; a store that cannot be written is no reason to stop.
+    `metric_readers` serve instruments of others, those of the HTTP server say. StoreError when the home
+    folder cannot be made; a store that cannot be written is no reason to stop.
     """
     from taskscope.prices import Prices
     from taskscope.recorder.logs import configure_logging
@@ -66,7 +72,7 @@ def build_runtime(settings: Settings, *, service: bool = False) -> Runtime:
     for name, value in settings.otel_variables.items():
         os.environ.setdefault(name, value)
     redactor = Redactor((*secret_values(os.environ), *settings.known_secrets))
-    recording = install(settings, redactor, drain_errors=drain_errors)
+    recording = install(settings, redactor, metric_readers=metric_readers, drain_errors=drain_errors)
     configure_logging(
         settings, service=service, redactor=redactor, recording=recording, context_fields=log_fields
     )
@@ -74,6 +80,29 @@ def build_runtime(settings: Settings, *, service: bool = False) -> Runtime:
     if not settings.disabled:
         instrument("coding_agent", price=_Till(Prices(settings.prices_file).price, spending))
     return Runtime(settings, redactor, recording, TaskRunner(settings, recording, redactor, spending))
+
+
+def build_checks(runtime: Runtime) -> tuple[Check, ...]:
+    """Return the health checks of this host, in the order in which a person reads them."""
+    from taskscope.health import checks
+
+    settings, recording, runner = runtime.settings, runtime.recording, runtime.runner
+    return (
+        checks.StoreCheck(
+            path=settings.store_path,
+            is_in_memory=lambda: recording.is_in_memory,
+            is_disabled=recording.is_disabled,
+        ),
+        checks.DiskCheck(home=settings.home),
+        checks.SettingsCheck(load=lambda: load_settings().warnings),
+        checks.ToolCheck(name="git", program="git", required=True),
+        checks.ToolCheck(name="pytest", program="pytest"),
+        checks.ToolCheck(name="ruff", program="ruff"),
+        checks.ProbeCheck(name="index", probe=runner.probe_index),
+        checks.ProbeCheck(name="vector:codebase", probe=lambda: runner.probe_vectors("codebase")),
+        checks.ProbeCheck(name="vector:skills", probe=lambda: runner.probe_vectors("skills")),
+        checks.ProbeCheck(name="embedder", probe=runner.probe_embedder),
+    )
 
 
 def configure(environment: Mapping[str, str] | None = None) -> Recording:

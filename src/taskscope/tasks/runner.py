@@ -7,6 +7,7 @@ here, and nothing here is needed for it: the agent runs as well without anybody 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -16,8 +17,17 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 
 from coding_agent.build import build_agent
-from coding_agent.errors import AgentError, BudgetExceededError, InvalidTaskError
+from coding_agent.errors import AgentError, BudgetExceededError, InvalidTaskError, ToolMissingError
+from coding_agent.limits import TaskLimits
 from coding_agent.records import AgentSettings, Task
+from coding_agent.retrieval import (
+    build_embedder,
+    build_vector_index,
+    probe_codebase,
+    probe_embedder,
+    probe_vectors,
+    read_index_status,
+)
 from coding_agent.validation import validate_task
 from taskscope.config import open_private
 from taskscope.errors import UsageError
@@ -87,7 +97,19 @@ class TaskRunner:
         `on_start` is told the task's id and trace id once both are on record. `parent` holds the caller's
         span. `limits` let another thread stop the task.
         """
-        task = self.check(request)
+        return self._run(self.check(request), on_start, parent, limits)
+
+    def prepare(self, request: TaskRequest, *, parent: Context | None = None) -> PreparedTask:
+        """Return the task, checked and not begun; TaskRefusedError names all that is wrong with it."""
+        return PreparedTask(self.check(request), self._run, parent)
+
+    def _run(
+        self,
+        task: Task,
+        on_start: Callable[[str, str], None] | None,
+        parent: Context | None,
+        limits: Limits | None,
+    ) -> RunResult:
         started_at, started = datetime.now(UTC), time.monotonic()
         with self._open_span(task, parent) as span:
             trace_id = format(trace.get_current_span().get_span_context().trace_id, "032x")
@@ -188,6 +210,35 @@ class TaskRunner:
     def _has_budget(self, task: Task) -> bool:
         return task.budget_usd is not None or self._settings.cost_cap_daily_usd is not None
 
+    # --- what a health check may ask: each returns whether it is good, and a line about it; makes nothing
+
+    def probe_index(self) -> tuple[bool, str]:
+        """Whether any repository was indexed; sqlite3.Error when an index cannot be read."""
+        index = read_index_status(self._settings.home)
+        if not index.chunks:
+            return False, "nothing is indexed yet; the first task does it"
+        return True, f"{index.chunks} passages of {index.files} files in {index.repositories} repositories"
+
+    def probe_vectors(self, collection: str) -> tuple[bool, str]:
+        """Whether a collection (`codebase` of all repositories, or `skills`) answers a search."""
+        settings = self._agent_settings()
+        try:
+            if collection == "codebase":
+                return True, f"{probe_codebase(settings)} vectors"
+            folder = settings.home / "index" / collection
+            vectors = build_vector_index(settings, folder, collection, build_embedder(settings))
+            return True, f"{probe_vectors(vectors)} vectors"
+        except ToolMissingError as error:
+            return False, f"{error} ({error.hint})"
+
+    def probe_embedder(self) -> tuple[bool, str]:
+        """Whether the embedder embeds a word; a provider is not asked, since that costs."""
+        embedder = build_embedder(self._agent_settings())
+        dimensions = probe_embedder(embedder)
+        if dimensions is None:
+            return True, f"{embedder.provider}:{embedder.name}, which is not asked here"
+        return True, f"{embedder.name}, {dimensions} dimensions"
+
     # --- what is kept
 
     def _keep(self, task: Task, outcome: Outcome) -> Path | None:
@@ -218,6 +269,39 @@ class TaskRunner:
     def _note(self, task_id: str, **texts: str | None) -> None:
         clean = {name: self._redactor.text(text)[0] for name, text in texts.items() if text is not None}
         self._recording.submit(TaskNote(task_id, **clean))
+
+
+class PreparedTask:
+    """A task that was checked: run it once, on any thread, stop it from any other."""
+
+    def __init__(
+        self,
+        task: Task,
+        run: Callable[[Task, Callable[[str, str], None] | None, Context | None, Limits], RunResult],
+        parent: Context | None,
+    ) -> None:
+        self.id = task.id
+        self._task = task
+        self._run = run
+        self._parent = parent
+        self._limits: TaskLimits | None = None
+        self._is_stopped = False
+        self._lock = threading.Lock()
+
+    def run(self, on_start: Callable[[str, str], None] | None = None) -> RunResult:
+        """Run it to its end, as `TaskRunner.run` does; its time counts from here."""
+        with self._lock:
+            limits = self._limits = TaskLimits(self._task.timeout)
+            if self._is_stopped:
+                limits.stop()
+        return self._run(self._task, on_start, self._parent, limits)
+
+    def stop(self) -> None:
+        """Ask it to end as `stopped`; one that has not begun does so at its first step."""
+        with self._lock:
+            self._is_stopped = True
+            if self._limits is not None:
+                self._limits.stop()
 
 
 def caller_context(environment: Mapping[str, str]) -> Context:
