@@ -86,6 +86,7 @@ def _chat_facts(model: Model, *_rest: object, **_options: object) -> Facts:
         "model": model.name,
         "provider": model.provider,
         "mode": model.mode,
+        "origin": getattr(model, "origin", None),
         "base_url": getattr(model, "base_url", None),
     }
 
@@ -257,6 +258,7 @@ def _command_result(
 
 TABLE = (
     Row("coding_agent.agent", "Agent.work", spans.agent, _agent_facts),
+    Row("coding_agent.agent", "Agent.preview", spans.agent, _agent_facts),
     Row("coding_agent.planning.rules", "RulePlanner.plan", spans.plan, _plan_by("rules"), _plan_result),
     Row("coding_agent.planning.model", "ModelPlanner.plan", spans.plan, _plan_by("llm"), _plan_result),
     Row("coding_agent.executor", "StepExecutor.execute", spans.step, _step_facts, _step_result),
@@ -284,7 +286,6 @@ TABLE = (
     Row(f"{_WORKSPACE}.in_place", "InPlaceWorkspace.open", spans.tool, _tool("worktree"), is_context=True),
     Row(f"{_WORKSPACE}.in_place", "InPlaceWorkspace.patch", spans.tool, _tool("worktree")),
     Row(f"{_TOOLS}.shell", "ShellTool.run", spans.tool, _tool("shell"), _output_result),
-    Row(f"{_TOOLS}.files", "FilesTool.read", spans.tool, _tool("files")),
     Row(f"{_TOOLS}.files", "FilesTool.write", spans.tool, _tool("files")),
     Row(f"{_TOOLS}.files", "FilesTool.paths", spans.tool, _tool("files")),
     Row(f"{_TOOLS}.search", "SearchTool.find", spans.tool, _tool("search")),

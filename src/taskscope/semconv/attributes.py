@@ -150,6 +150,8 @@ STEP_OUTCOME = "taskscope.step.outcome"
 
 LLM_MODE = "taskscope.llm.mode"
 """`live` or `replay`; set at start. A replayed call counts in no metric and has no cost."""
+LLM_ORIGIN = "taskscope.llm.origin"
+"""`captured` or `synthetic`: where a replayed answer comes from; set at start, on replayed calls only."""
 LLM_RETRY_COUNT = "taskscope.llm.retry_count"
 """int: requests repeated inside the call; absent when there were none."""
 LLM_CHUNK_COUNT = "taskscope.llm.chunk_count"

@@ -93,6 +93,8 @@ STEP_OUTCOMES_OK: Final = ("succeeded", "skipped")
 """Outcomes that leave a step's status UNSET; the others are errors."""
 LLM_MODES: Final = ("live", "replay")
 """Values of `taskscope.llm.mode`."""
+LLM_ORIGINS: Final = ("captured", "synthetic")
+"""Values of `taskscope.llm.origin`; a synthetic answer was written by hand and carries no usage."""
 STREAM_OUTCOMES: Final = ("completed", "cancelled", "abandoned")
 """Values of `taskscope.llm.stream_outcome`; an abandoned answer was not read to its end."""
 COST_STATUSES: Final = ("known", "unknown")
@@ -181,6 +183,7 @@ CLOSED_SETS: Final = {
     "taskscope.health.previous_status": HEALTH_STATUSES,
     "taskscope.health.status": HEALTH_STATUSES,
     "taskscope.llm.mode": LLM_MODES,
+    "taskscope.llm.origin": LLM_ORIGINS,
     "taskscope.llm.stream_outcome": STREAM_OUTCOMES,
     "taskscope.plan.reason": PLAN_REASONS,
     "taskscope.plan.source": PLAN_SOURCES,

@@ -211,6 +211,7 @@ def chat(
     *,
     provider: str,
     mode: str = "live",
+    origin: str | None = None,
     base_url: str | None = None,
     max_tokens: int | None = None,
     temperature: float | None = None,
@@ -218,7 +219,7 @@ def chat(
 ) -> ModelSpan:
     """`chat {model}`: one call of a model, retries inside; INTERNAL in this process, else CLIENT.
 
-    gen_ai.provider.name, .request.*, server.*, taskscope.llm.mode at the start; .usage.*, .response.*,
+    gen_ai.provider.name, .request.*, server.*, taskscope.llm.{mode,origin} at the start; .usage.*, .response.*,
     taskscope.llm.retry_count, taskscope.cost.* (live calls that leave the process only) at the end.
     """
     facts = {
@@ -226,6 +227,7 @@ def chat(
         attr.GEN_AI_PROVIDER_NAME: provider,
         attr.GEN_AI_REQUEST_MODEL: model,
         attr.LLM_MODE: mode,
+        attr.LLM_ORIGIN: origin,
         attr.GEN_AI_REQUEST_MAX_TOKENS: max_tokens,
         attr.GEN_AI_REQUEST_TEMPERATURE: temperature,
         attr.GEN_AI_REQUEST_TOP_P: top_p,
