@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from coding_agent.planning.diagnosis import RuleDiagnosis
+from coding_agent.records import TestReport
 from tests.coding_agent.skills.workshop import commit, make_bench, make_task, snapshot, write_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 OLD_PYTHONS = sorted(Path("~/.pyenv/versions").expanduser().glob("3.8.*/bin/python"))
 
@@ -178,6 +180,37 @@ def test_a_suite_that_passes_has_no_findings(tmp_path: Path) -> None:
     bench = make_bench(write_files(tmp_path / "work", {"test_a.py": "def test_a():\n    pass\n"}))
 
     assert list(RuleDiagnosis(bench).test()) == []
+
+
+class SomeTests:
+    """A suite that ends as it is told to."""
+
+    def __init__(self, report: TestReport) -> None:
+        self.report = report
+        self.python = Path(sys.executable)
+        self.is_available = True
+
+    def run(self, *selection: str, files_changed: Sequence[str] = ()) -> TestReport:
+        return self.report
+
+
+HUNG = TestReport(
+    passed=0, failed=0, errors=0, skipped=0, failures=(), exit_code=None, is_timed_out=True, output_tail="..."
+)
+CRASHED = replace(HUNG, is_timed_out=False, exit_code=3)
+FOREIGN = replace(CRASHED, has_counts=False, exit_code=5)
+
+
+@pytest.mark.parametrize("report, rule", [(HUNG, "hang"), (CRASHED, "other"), (FOREIGN, "other")])
+def test_a_suite_that_fails_without_naming_a_test_is_one_finding(
+    tmp_path: Path, report: TestReport, rule: str
+) -> None:
+    """A hang, a crash, a foreign command: the end of the output is among the facts."""
+    bench = replace(make_bench(write_files(tmp_path / "work", {})), tests=SomeTests(report))
+
+    (found,) = RuleDiagnosis(bench).test()
+
+    assert (found.rule, found.data["tail"]) == (f"test/{rule}", "...")
 
 
 def test_an_empty_folder_has_nothing_to_lint(tmp_path: Path) -> None:
