@@ -62,7 +62,7 @@ class OutcomeCounts:
         """Return the share of runs that succeeded, 0 to 1; 0.5 where nothing is known (Laplace's rule)."""
         try:
             outcomes = self.read().get(skill, {})
-        except ValueError:
+        except (OSError, ValueError):
             outcomes = {}
         return (outcomes.get("succeeded", 0) + 1) / (sum(outcomes.values()) + 2)
 

@@ -107,7 +107,7 @@ class FolderSkill:
             repair = self.code(finding, bench)
         except AgentError:
             raise
-        except Exception as error:  # noqa: BLE001 - the border to code that a user may have added
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the border to code that a user may have added
             text = f"{self.name} ({self.folder}) raised {type(error).__name__}: {error}"
             return Repair(outcome=RepairOutcome.FAILED, summary=text)
         answer: object = repair
@@ -151,7 +151,7 @@ def load_skill(folder: Path, parents: Mapping[str, FolderSkill]) -> FolderSkill:
         )
         raise BrokenSkillError(msg)
     parent = metadata.get("parent")
-    if parent is not None and parent not in parents:
+    if parent is not None and parent not in list(parents):
         msg = f"{folder / 'metadata.yaml'}: there is no parent skill {parent!r}"
         raise BrokenSkillError(msg)
     return FolderSkill(
@@ -164,7 +164,7 @@ def load_skill(folder: Path, parents: Mapping[str, FolderSkill]) -> FolderSkill:
         lesson_key=metadata.get("lesson_key"),
         code=_load_code(folder / "repair.py") if parent is None else parents[parent].code,
         parent=parent,
-        parameters=dict(metadata.get("parameters") or {}),
+        parameters=_read_parameters(folder / "metadata.yaml", metadata.get("parameters", {})),
     )
 
 
@@ -231,10 +231,20 @@ def _read_order(file: Path, value: object) -> int:
 
 
 def _read_needs(file: Path, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not set(value) <= set(_NEEDS):
+    if not isinstance(value, list) or any(need not in _NEEDS for need in value):
         msg = f"{file}: needs may name {' and '.join(_NEEDS)}, it is {value!r}"
         raise BrokenSkillError(msg)
     return tuple(value)
+
+
+def _read_parameters(file: Path, value: object) -> Mapping[str, Fact]:
+    is_plain = isinstance(value, dict) and all(
+        isinstance(key, str) and isinstance(fact, str | int | float) for key, fact in value.items()
+    )
+    if not is_plain:
+        msg = f"{file}: parameters have to be names with texts or numbers, they are {value!r}"
+        raise BrokenSkillError(msg)
+    return dict(value)  # type: ignore[call-overload, no-any-return]
 
 
 def _load_code(file: Path) -> RepairFunction:
@@ -248,7 +258,7 @@ def _load_code(file: Path) -> RepairFunction:
     try:
         spec.loader.exec_module(module)
         code: RepairFunction = module.repair
-    except Exception as error:  # the border to code that a user may have added
+    except (Exception, SystemExit) as error:  # the border to code that a user may have added
         msg = f"{file}: {type(error).__name__}: {error}"
         raise BrokenSkillError(msg) from error
     return code

@@ -90,6 +90,7 @@ def test_a_folder_in_the_home_is_a_skill(tmp_path: Path) -> None:
 FAILING = {
     "raises": ("1 / 0", "SUCCEEDED", RepairOutcome.FAILED),
     "declines": ("pass", "NOT_APPLICABLE", RepairOutcome.NOT_APPLICABLE),
+    "exits": ("raise SystemExit(1)", "SUCCEEDED", RepairOutcome.FAILED),
     "returns nothing": ("return None", "SUCCEEDED", RepairOutcome.FAILED),
 }
 
@@ -135,6 +136,16 @@ BROKEN = {
     "bad expression": ({"metadata.yaml": "treats: [{rule: a, message: '('}]"}, "an entry of treats"),
     "bad order": ({"metadata.yaml": "treats: [{rule: a}]\norder: first"}, "order has to be"),
     "unknown need": ({"metadata.yaml": "treats: [{rule: a}]\nneeds: [luck]"}, "needs may name git and tests"),
+    "strange need": (
+        {"metadata.yaml": "treats: [{rule: a}]\nneeds: [{a: b}]"},
+        "needs may name git and tests",
+    ),
+    "strange parent": ({"metadata.yaml": "treats: [{rule: a}]\nparent: [x]"}, "no parent skill ['x']"),
+    "strange parameters": (
+        {"metadata.yaml": "treats: [{rule: a}]\nparameters: [x]"},
+        "parameters have to be",
+    ),
+    "code that exits": ({"repair.py": "raise SystemExit"}, "SystemExit"),
     "unknown parent": ({"metadata.yaml": "treats: [{rule: a}]\nparent: nobody"}, "no parent skill 'nobody'"),
     "no code": ({"repair.py": None}, "is missing"),
     "code that does not compile": ({"repair.py": "def repair("}, "SyntaxError"),
