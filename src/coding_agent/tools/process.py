@@ -13,6 +13,7 @@ import re
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,7 @@ _FOREIGN = frozenset(
         *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_GRAFT_FILE", "GIT_SHALLOW_FILE"),
         # A test run of somebody else, of which the target's test run is no part.
         *("PYTEST_CURRENT_TEST", "PYTEST_VERSION", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"),
-        "PYTEST_XDIST_TESTRUNUID",
+        *("PYTEST_XDIST_TESTRUNUID", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"),
     }
 )
 _CHUNK_BYTES = 65_536
@@ -76,17 +77,19 @@ def run_process(
         limits.check()
     allowed = _allowed_seconds(command.timeout if command.timeout is not None else timeout, limits)
     started_at = time.monotonic()
-    process = _spawn(
-        command, root, filter_environment(os.environ if env is None else env) | dict(command.env)
-    )
-    child = _Child(process, command.stdin, output_limit_bytes)
+    inherited = filter_environment(os.environ if env is None else env)
+    process = child = None
     try:
+        with _deferred_signals():
+            process = _spawn(command, root, {**inherited, **command.env})
+        child = _Child(process, command.stdin, output_limit_bytes)
         is_timed_out = child.attend(None if allowed is None else started_at + allowed, limits)
     except BaseException:
-        child.kill()
+        if process is not None:
+            _kill(process)
         raise
     finally:
-        child.close()
+        _close(process, child)
     if is_timed_out and limits is not None:
         limits.check()  # the task's own time may be what was used up
     return CommandResult(
@@ -115,6 +118,26 @@ def _allowed_seconds(timeout: float | None, limits: Limits | None) -> float | No
     left = limits.seconds_left() if limits is not None else None
     known = [seconds for seconds in (timeout, left) if seconds is not None]
     return max(0.0, min(known)) if known else None
+
+
+@contextlib.contextmanager
+def _deferred_signals() -> Iterator[None]:
+    """Let Ctrl-C wait while a child is born: raised inside of Popen it would leave the child to nobody."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread only
+        return
+    arrived: list[int] = []
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in found.items() if callable(handler)}
+    for number in handlers:
+        signal.signal(number, lambda number, _: arrived.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for late in arrived:
+            signal.raise_signal(late)
 
 
 def _spawn(command: Command, root: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -197,23 +220,14 @@ class _Child:
         """Serve the pipes until the child has ended; return whether it had to be killed at the deadline."""
         is_timed_out = not self._serve_until(deadline, limits)
         if is_timed_out:
-            self._signal(signal.SIGTERM)
+            _signal(self._process, signal.SIGTERM)
             self._serve_until(time.monotonic() + _GRACE_SECONDS)
-        self.kill()
+        _kill(self._process)
         self._drain()
         return is_timed_out
 
-    def kill(self) -> None:
-        """Kill what is left of the group, then reap the child; before that its pid cannot be another's."""
-        self._signal(signal.SIGKILL)
-        self._process.wait()
-
     def close(self) -> None:
         self._selector.close()
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
 
@@ -280,9 +294,27 @@ class _Child:
             for data in _available(pipe):
                 kept.add(data)
 
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: no permission on a zombie
-            os.killpg(self._process.pid, number)
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of the group, then reap the child; before that its pid cannot be another's."""
+    _signal(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: no permission on a zombie
+        os.killpg(process.pid, number)
+
+
+def _close(process: subprocess.Popen[bytes] | None, child: _Child | None) -> None:
+    if child is not None:
+        child.close()
+    if process is None:
+        return
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
 def _available(pipe: IO[bytes]) -> Iterator[bytes]:
