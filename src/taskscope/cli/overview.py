@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _FINDINGS_SHOWN = 12
 _NAMES_SHOWN = 4
 _LABEL = 10
+_SYNTHETIC = "synthetic"
 _GOOD = ("succeeded",)
 _ODD = ("needs_llm", "needs_review", "stopped")
 
@@ -44,7 +45,7 @@ def tell_task(task: TaskSummary, root: SpanNode, screen: Screen, now_ns: int) ->
     yield from tell_reasons(task.error, task.findings, screen)
     yield ""
     yield from _tell_times(break_down(root, now_ns), screen)
-    yield label("tokens", screen, _describe_tokens(task))
+    yield label("tokens", screen, _describe_tokens(task, root))
     yield label("cost", screen, _describe_cost(task, root))
     if task.patch_path and task.repository:
         yield label("patch", screen, apply_line(task.repository, task.patch_path))
@@ -127,12 +128,12 @@ def _describe_names(share: Share) -> str:
     return f"  ({', '.join(names)}{more})"
 
 
-def _describe_tokens(task: TaskSummary) -> str:
+def _describe_tokens(task: TaskSummary, root: SpanNode) -> str:
     if not task.llm_calls:
         return "no LLM calls"
     calls = count(task.llm_calls, "LLM call")
     if task.replayed_calls:
-        calls += f" ({task.replayed_calls} replayed from a recording)"
+        calls += f" ({task.replayed_calls} replayed from {_describe_recording(root)})"
     if task.input_tokens is None and task.output_tokens is None:
         return f"{calls}, no token counts given"
     shown = [
@@ -140,6 +141,11 @@ def _describe_tokens(task: TaskSummary) -> str:
         for n, way in ((task.input_tokens, "in"), (task.output_tokens, "out"))
     ]
     return f"{calls}, {', '.join(shown)}"
+
+
+def _describe_recording(root: SpanNode) -> str:
+    is_synthetic = any(node.attributes.get(attr.LLM_ORIGIN) == _SYNTHETIC for node in root.walk())
+    return "a synthetic recording: nobody's answer, written by hand" if is_synthetic else "a recording"
 
 
 def _describe_cost(task: TaskSummary, root: SpanNode) -> str:

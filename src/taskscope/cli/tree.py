@@ -103,7 +103,7 @@ def _outcomes(facts: dict[str, Any]) -> Iterator[str]:
         if value is not None and value not in {"succeeded", "interrupted"}:
             yield str(value)
     if facts.get(attr.LLM_MODE) == "replay":
-        yield "replayed"
+        yield "replayed, synthetic" if facts.get(attr.LLM_ORIGIN) == "synthetic" else "replayed"
 
 
 def _numbers(facts: dict[str, Any]) -> Iterator[str]:

@@ -164,6 +164,10 @@ PRICED = {
     attr.COST_STATUS: "known",
     attr.COST_MICRO_USD: 1234,
 }
+SYNTHETIC = (
+    "1 LLM call (1 replayed from a synthetic recording: nobody's answer, written by hand), "
+    "no token counts given"
+)
 UNPRICED = {attr.COST_STATUS: "unknown", attr.COST_UNKNOWN_REASON: "unknown_model"}
 
 
@@ -180,6 +184,11 @@ UNPRICED = {attr.COST_STATUS: "unknown", attr.COST_UNKNOWN_REASON: "unknown_mode
         (
             [{attr.LLM_MODE: "replay"}],
             "1 LLM call (1 replayed from a recording), no token counts given",
+            "none: what a recording answers costs nothing now",
+        ),
+        (
+            [{attr.LLM_MODE: "replay", attr.LLM_ORIGIN: "synthetic"}],
+            SYNTHETIC,
             "none: what a recording answers costs nothing now",
         ),
     ],
