@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from taskscope.semconv import attributes as attr
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 VALUE_LIMIT_BYTES = 64 * 1024
 _READ_LIMIT = 4 * VALUE_LIMIT_BYTES
 """Characters of a value that are looked through for secrets; four times what is kept of it."""
-_BORDER = 4096
+_BORDER = 16 * 1024
 """Characters at the end of a text that was cut before the look through: half a secret may stand there."""
 _REMEMBERED = 4096
 _REMEMBERED_LENGTH = 128
 _SMALLEST, _GREATEST = -(1 << 63), (1 << 63) - 1
 _DEPTH_LIMIT = 16
 _LENGTH_LIMIT = 10_000
+
+
+_Shorten = Callable[[str], str]
+"""Makes a very long text one that can be looked through; see `Cleaner._shorten`."""
 
 
 class Cleaner:
@@ -42,11 +46,10 @@ class Cleaner:
         """A text that can be stored: encodable, without secrets, at most 64 KiB."""
         if type(value) is str and value in self._clean_texts:
             return value
-        text, _ = _to_text(value)
-        was_cut = len(text) > _READ_LIMIT
-        text = self._redactor.text(text[:_READ_LIMIT])[0]
-        if was_cut or _is_long(text):
-            return _cut(text, was_cut=was_cut)
+        text, _ = _to_text(value, self._shorten)
+        text = self._redactor.text(text)[0]
+        if _is_long(text):
+            return _cut(text)
         if text is value and len(text) <= _REMEMBERED_LENGTH:
             self._remember_text(text)
         return text
@@ -85,18 +88,23 @@ class Cleaner:
         return _SMALLEST <= value <= _GREATEST if kind is int else kind is bool
 
     def _look_through(self, values: Mapping[str, Any]) -> dict[str, AttributeValue]:
-        sanitized, changed = _sanitize(values)
+        sanitized, changed = _sanitize(values, self._shorten)
         cleaned, rules = self._redactor.attributes(sanitized)
         if rules:
             cleaned[attr.REDACTION_RULES] = list(rules)
         if changed:
             cleaned[attr.SANITIZE_KEYS] = changed
-        long = [key for key, value in cleaned.items() if _is_long(value)]
+        sizes = {key: _original_size(values.get(key)) for key in cleaned}
+        long = {key: sizes[key] for key, value in cleaned.items() if sizes[key] or _is_long(value)}
         if long:
-            _cut_values(cleaned, long, {key for key in long if _is_over_read(values.get(key))})
+            _cut_values(cleaned, long)
         if not (rules or changed or long):
             self._remember(values)
         return cleaned
+
+    def _shorten(self, text: str) -> str:
+        """The part of a very long text that is looked through, redacted, without half a secret at its end."""
+        return self._redactor.text(text[:_READ_LIMIT])[0][:-_BORDER]
 
     def _remember(self, values: Mapping[str, Any]) -> None:
         """Note keys that may pass with a clean value; a secret's name shows only at a text or a number."""
@@ -115,73 +123,77 @@ class Cleaner:
 # --- encodable
 
 
-def _sanitize(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _sanitize(values: Mapping[str, Any], shorten: _Shorten) -> tuple[dict[str, Any], list[str]]:
     """Values that OTLP can carry, and the keys of those that were not."""
     result: dict[str, Any] = {}
     changed: list[str] = []
     for key, value in values.items():
-        name, is_name_changed = (key, False) if type(key) is str and key.isascii() else _to_text(key)
-        result[name], is_changed = _to_value(value, 0)
+        name, is_name_changed = (key, False) if type(key) is str and key.isascii() else _to_text(key, shorten)
+        result[name], is_changed = _to_value(value, shorten, 0)
         if is_changed or is_name_changed:
             changed.append(name)
     return result, changed
 
 
-def _to_value(value: Any, depth: int) -> tuple[Any, bool]:  # noqa: PLR0911  one line for each kind
+def _to_value(value: Any, shorten: _Shorten, depth: int) -> tuple[Any, bool]:  # noqa: PLR0911  one line for each kind
     """A value that OTLP can carry, and whether it differs from what was given."""
     kind = type(value)
     if kind is str:
         if len(value) > _READ_LIMIT:
-            value = value[:_READ_LIMIT]
-        return (value, False) if value.isascii() else _to_text(value)
+            return _to_text(value, shorten)
+        return (value, False) if value.isascii() else _to_text(value, shorten)
     if kind is bool or value is None:
         return value, False
     if kind is int:
-        return (value, False) if _SMALLEST <= value <= _GREATEST else (_to_text(value)[0], True)
+        return (value, False) if _SMALLEST <= value <= _GREATEST else (_to_text(value, shorten)[0], True)
     if kind is float:
         return (value, False) if math.isfinite(value) else (str(value), True)
     if kind is bytes:
-        return value[:_READ_LIMIT], False
+        if len(value) <= _READ_LIMIT:
+            return value, False
+        return shorten(value[: _READ_LIMIT + 1].decode(errors="replace")).encode(), False
     if depth >= _DEPTH_LIMIT:
         return "[nested too deep]", True
     try:
-        return _to_nested(value, depth + 1)
+        return _to_nested(value, shorten, depth + 1)
     except Exception:  # noqa: BLE001  a foreign object may do anything
         return _unreadable(value), True
 
 
-def _to_nested(value: Any, depth: int) -> tuple[Any, bool]:
+def _to_nested(value: Any, shorten: _Shorten, depth: int) -> tuple[Any, bool]:
     if isinstance(value, Mapping):
         result, changed = {}, len(value) > _LENGTH_LIMIT
         for key in list(value)[:_LENGTH_LIMIT]:
-            name, is_name_changed = _to_text(key)
-            result[name], is_changed = _to_value(value[key], depth)
+            name, is_name_changed = _to_text(key, shorten)
+            result[name], is_changed = _to_value(value[key], shorten, depth)
             changed = changed or is_changed or is_name_changed
         return result, changed
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
-        items = [_to_value(item, depth) for item in list(value)[:_LENGTH_LIMIT]]
+        items = [_to_value(item, shorten, depth) for item in list(value)[:_LENGTH_LIMIT]]
         return [item for item, _ in items], len(value) > _LENGTH_LIMIT or any(changed for _, changed in items)
     # An enum, a numpy number: its plain value is what was meant.
     if isinstance(value, int):
-        return _to_value(int.__int__(value), depth)
+        return _to_value(int.__int__(value), shorten, depth)
     if isinstance(value, float):
-        return _to_value(float.__float__(value), depth)
-    return _to_text(value)
+        return _to_value(float.__float__(value), shorten, depth)
+    return _to_text(value, shorten)
 
 
-def _to_text(value: Any) -> tuple[str, bool]:
+def _to_text(value: Any, shorten: _Shorten) -> tuple[str, bool]:
     """A plain text that UTF-8 can carry, and whether it differs from what was given."""
     try:
         text = value if type(value) is str else str.__str__(value) if isinstance(value, str) else str(value)
     except Exception:  # noqa: BLE001  a foreign object may do anything
         return _unreadable(value), True
-    text = text[: _READ_LIMIT + 1]
+    is_changed = not isinstance(value, str)
+    if len(text) > _READ_LIMIT:
+        text, is_changed = shorten(text), True
     try:
         text.encode()
     except UnicodeEncodeError:
         # A lone surrogate; in upstream's encoder it costs the whole batch.
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"), True
-    return text, not isinstance(value, str)
+    return text, is_changed
 
 
 def _unreadable(value: object) -> str:
@@ -203,32 +215,31 @@ def _is_long(value: Any) -> bool:
     return False
 
 
-def _is_over_read(value: Any) -> bool:
-    return isinstance(value, str | bytes) and len(value) > _READ_LIMIT
+def _original_size(value: Any) -> int:
+    """Bytes of a value of which only a part was looked through; 0 for all others."""
+    if isinstance(value, str) and len(value) > _READ_LIMIT:
+        return len(value.encode(errors="replace"))
+    return len(value) if isinstance(value, bytes) and len(value) > _READ_LIMIT else 0
 
 
-def _cut_values(values: dict[str, Any], keys: list[str], over_read: set[str]) -> None:
-    sizes, hashes = [], []
-    for key in keys:
+def _cut_values(values: dict[str, Any], sizes: Mapping[str, int]) -> None:
+    """Cut values in place and mark them; the hash is that of the redacted part that was looked through."""
+    original_sizes, hashes = [], []
+    for key, size in sizes.items():
         value = values[key]
-        raw = (
-            value.encode()
-            if isinstance(value, str)
-            else value
-            if isinstance(value, bytes)
-            else wire.any_value(value)
-        )
-        sizes.append(len(raw))
+        if isinstance(value, str | bytes):
+            raw = value.encode() if isinstance(value, str) else value
+            text = value if isinstance(value, str) else value.decode(errors="replace")
+        else:
+            raw, text = wire.any_value(value), repr(value)
+        original_sizes.append(size or len(raw))
         hashes.append(hashlib.sha256(raw).hexdigest())
-        text = value if isinstance(value, str) else repr(value)
-        values[key] = _cut(text, was_cut=key in over_read)
-    values[attr.CONTENT_TRUNCATED] = keys
-    values[attr.CONTENT_ORIGINAL_SIZES] = sizes
+        values[key] = _cut(text)
+    values[attr.CONTENT_TRUNCATED] = list(sizes)
+    values[attr.CONTENT_ORIGINAL_SIZES] = original_sizes
     values[attr.CONTENT_HASHES] = hashes
 
 
-def _cut(text: str, *, was_cut: bool) -> str:
-    """The first 64 KiB; without the border when the text was already cut before it was looked through."""
-    if was_cut:
-        text = text[:-_BORDER]
+def _cut(text: str) -> str:
+    """The first 64 KiB."""
     return text.encode()[:VALUE_LIMIT_BYTES].decode(errors="ignore")

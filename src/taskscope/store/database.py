@@ -58,9 +58,11 @@ def _prepare(path: Path) -> None:
     lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.lockf(lock, fcntl.LOCK_EX)
-        os.close(
-            os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-        )  # SQLite gives -wal and -shm the mode of the file
+        # Only a file that is not there yet: to close any descriptor of the database drops all locks that this
+        # process holds on it, and another process then tidies away the log file that we go on writing to.
+        with contextlib.suppress(FileExistsError):
+            # SQLite gives -wal and -shm the mode of the file.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         with contextlib.closing(_connect(path, "rw")) as connection:
             _check(connection, path)
             connection.execute("PRAGMA journal_mode = WAL")

@@ -230,6 +230,31 @@ assert recording.flush(30)
         assert (history.find_task().outcome, len(tree.children)) == ("succeeded", 20)
 
 
+def test_a_child_outlives_its_parent(home: Path) -> None:
+    """The parent's last connection tidies the log file away; what the child writes then is there too."""
+    program = """
+recording = start()
+with tool(): pass
+assert recording.flush(30)
+ready = os.pipe()
+if os.fork():
+    os.read(ready[0], 1)
+    assert recording.shutdown(30)
+    os._exit(0)
+parent = os.getppid()
+with tool(): pass
+assert recording.flush(30)
+os.write(ready[1], b"x")
+while os.getppid() == parent: pass
+for _ in range(5):
+    with tool(): pass
+    assert recording.flush(30)
+os._exit(0)
+"""
+    _run(program, home)
+    assert _count(home, "span") == 7
+
+
 def test_a_child_that_leaves_its_parents_span_does_not_end_it(home: Path) -> None:
     """The span was opened by the parent, and only its end there is recorded."""
     program = """

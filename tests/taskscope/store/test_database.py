@@ -175,3 +175,33 @@ def test_reading_does_not_need_to_write(tmp_path: Path) -> None:
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             reader.execute("DELETE FROM meta")
     assert os.access(path, os.W_OK)
+
+
+_VISIT = """
+import sys
+from pathlib import Path
+from taskscope.store.database import open_database
+open_database(Path(sys.argv[1]), create=True).close()
+"""
+
+
+def test_opening_again_keeps_the_locks_of_the_first(tmp_path: Path) -> None:
+    """A second connection comes, another process comes and goes: the first still writes the store.
+
+    POSIX drops all locks of a process on a file when it closes any descriptor of it; the visitor would then
+    take itself for the last one and delete the log file that the first connection goes on writing to.
+    """
+    path = tmp_path / "taskscope.db"
+    with closing(open_database(path, create=True)) as first, closing(open_database(path, create=True)):
+        with transaction(first):
+            first.execute("INSERT INTO meta VALUES('a', '1')")
+        subprocess.run([sys.executable, "-c", _VISIT, str(path)], check=True)
+        with transaction(first):
+            first.execute("INSERT INTO meta VALUES('b', '2')")
+        query = (
+            "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM meta'))"
+        )
+        seen = subprocess.run(
+            [sys.executable, "-c", query, str(path)], check=True, capture_output=True, text=True
+        )
+    assert seen.stdout == "(3,)\n"

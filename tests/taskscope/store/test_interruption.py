@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,11 +91,14 @@ def _all_that_is_read(path: Path) -> tuple[object, ...]:
 
 
 def test_a_death_is_counted_once_however_many_find_it(store: Store) -> None:
-    """Eight writers recover three dead processes at the same moment."""
-    for number in range(3):
-        with _victim(store.path, f"t-{number}") as process:
-            _kill(process)
+    """Eight writers, all there before, recover three dead processes at the same moment."""
     sessions = [StoreSession(store.path) for _ in range(8)]
+    for session in sessions:
+        session.recover()
+    with ExitStack() as victims:
+        processes = [victims.enter_context(_victim(store.path, f"t-{number}")) for number in range(3)]
+        for process in processes:
+            _kill(process)
     barrier = threading.Barrier(8)
     closed: list[int] = []
 
@@ -114,7 +117,7 @@ def test_a_death_is_counted_once_however_many_find_it(store: Store) -> None:
     for session in sessions:
         session.close()
     assert values_of(points, _EXECUTIONS) == {_INTERRUPTED: 3}
-    assert (rows, sum(closed)) == ((9,), 0)  # a session closes what it finds when it opens
+    assert (rows, sum(closed)) == ((9,), 9)
 
 
 def test_a_process_that_ends_well_leaves_no_lock(store: Store) -> None:
