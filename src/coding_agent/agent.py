@@ -6,6 +6,7 @@ who watches it.
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from coding_agent.protocols import Executor, Memory, Planner, Retriever, SkillLibrary, Workspace
     from coding_agent.records import Fact, Plan, Retrieval, StepResult, Task
+
+_logger = logging.getLogger(__name__)
 
 _LINT = PlannedStep(kind=StepKind.LINT, title="compile and lint")
 _TEST = PlannedStep(kind=StepKind.TEST, title="run the tests")
@@ -179,6 +182,7 @@ class Agent:
         self._progress.phase = Phase.PLAN
         plan = equipment.planner.plan(task, findings, revision=self._progress.rounds)
         equipment.memory.keep_plan(task.id, plan)
+        _logger.info("plan %d: %d steps for %d findings", plan.revision, len(plan.steps), len(findings))
         self._progress.rounds += 1
         self._progress.phase = Phase.EXECUTE
         results = [self._execute(equipment, step) for step in plan.steps]
@@ -195,6 +199,9 @@ class Agent:
 
     def _execute(self, equipment: Equipment, step: PlannedStep) -> StepResult:
         result = equipment.executor.execute(step, index=len(self._progress.steps))
+        _logger.info(
+            "step %d, %s: %s; %s", len(self._progress.steps), step.title, result.outcome, result.summary
+        )
         self._progress.steps.append(result)
         self._progress.files_changed.update(result.files_changed)
         return result
@@ -243,6 +250,12 @@ class Agent:
     def _ended(self, task: Task, outcome: TaskOutcome, error: BaseException) -> Outcome:
         """Return the outcome of a task that an exception ended, with the edits made so far."""
         report = self._progress.report()
+        _logger.log(
+            logging.WARNING if outcome is TaskOutcome.STOPPED else logging.ERROR,
+            "the task ends in phase %s: %s",
+            self._progress.phase,
+            str(error) or type(error).__name__,
+        )
         return Outcome(
             task_id=task.id,
             outcome=outcome,

@@ -401,7 +401,7 @@ def test_home_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert ensure_home(Settings(home=home)) == home
     assert mode(home) == 0o700
     assert {entry.name: mode(entry) for entry in home.iterdir() if entry.is_dir()} == dict.fromkeys(
-        ["audit", "index", "journal", "logs", "memory", "plans", "skills", "tasks", "work"], 0o700
+        ["index", "journal", "logs", "memory", "plans", "skills", "tasks", "work"], 0o700
     )
     assert mode(home / "token") == 0o600
     with open(home / "new", "w", opener=open_private) as file:

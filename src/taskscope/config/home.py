@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .settings import Settings
 
-_FOLDERS = ("audit", "index", "journal", "logs", "memory", "plans", "skills", "tasks", "work")
+_FOLDERS = ("index", "journal", "logs", "memory", "plans", "skills", "tasks", "work")
 _FILES = ("taskscope.db", "taskscope.db-wal", "taskscope.db-shm", "taskscope.db.lock", "token")
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600

@@ -12,14 +12,16 @@ import time
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from opentelemetry import trace
 
 from coding_agent.build import build_agent
 from coding_agent.errors import AgentError, BudgetExceededError, InvalidTaskError, ToolMissingError
 from coding_agent.limits import TaskLimits
-from coding_agent.records import AgentSettings, Task
+from coding_agent.records import AgentSettings, Task, TaskOutcome
 from coding_agent.retrieval import (
     build_embedder,
     build_vector_index,
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
 
     from .records import TaskRequest
     from .spending import Spending
+
+_logger = structlog.get_logger(__name__)
 
 _FLUSH_TIMEOUT_S = 1.0
 """How long the start of a task waits for its row in the ledger: once a task, so that `status` sees it."""
@@ -114,6 +118,7 @@ class TaskRunner:
         with self._open_span(task, parent) as span:
             trace_id = format(trace.get_current_span().get_span_context().trace_id, "032x")
             self._note_start(task)
+            _logger.info("task begins", model=task.model, priority=task.priority, in_place=task.in_place)
             if on_start is not None:
                 on_start(task.id, trace_id)
             agent = build_agent(task, self._agent_settings(), gate=self._gate(task), limits=limits)
@@ -121,6 +126,7 @@ class TaskRunner:
             patch = self._keep(task, outcome)
             self._note_end(task, outcome, patch)
             _finish(span, outcome)
+            _tell_end(outcome)
         self._recording.flush(_FLUSH_TIMEOUT_S)
         return RunResult(
             task_id=task.id,
@@ -243,13 +249,13 @@ class TaskRunner:
 
     def _keep(self, task: Task, outcome: Outcome) -> Path | None:
         """Write summary and patch below the home; return the patch's path, None when there is none."""
-        folder = self._settings.tasks_path / task.id
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(folder / "summary.md", _summarise(task, outcome))
-        if not outcome.patch:
-            return None
-        _write(folder / "patch.diff", outcome.patch)
-        return None if task.in_place else (folder / "patch.diff").absolute()
+        try:
+            folder = _write_results(self._settings.tasks_path / task.id, task, outcome)
+        except OSError as error:
+            folder = _write_results(Path(mkdtemp(prefix=f"{task.id}-")), task, outcome)
+            _logger.warning("the home folder cannot be written", error=str(error), kept_in=str(folder))
+        has_patch = bool(outcome.patch) and not task.in_place
+        return (folder / "patch.diff").absolute() if has_patch else None
 
     def _note_start(self, task: Task) -> None:
         """Write what the span does not hold, and see it in the store before anything is done."""
@@ -356,6 +362,27 @@ def _summarise(task: Task, outcome: Outcome) -> str:
         lines += ["", f"Error `{error.type}` in phase {error.phase.value}: {error.message}", error.hint]
         lines += [f"- {name}: {value}" for name, value in facts.items()]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _write_results(folder: Path, task: Task, outcome: Outcome) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(folder / "summary.md", _summarise(task, outcome))
+    if outcome.patch:
+        _write(folder / "patch.diff", outcome.patch)
+    return folder
+
+
+def _tell_end(outcome: Outcome) -> None:
+    """Write the log line that a person who reads only the log needs."""
+    level = "info" if outcome.outcome in {TaskOutcome.SUCCEEDED, TaskOutcome.NEEDS_REVIEW} else "warning"
+    getattr(_logger, level)(
+        "task ends",
+        outcome=outcome.outcome.value,
+        verification=outcome.verification.value,
+        findings=len(outcome.findings),
+        files_changed=len(outcome.files_changed),
+        error=outcome.error.message if outcome.error else None,
+    )
 
 
 def _write(path: Path, text: str) -> None:
