@@ -196,3 +196,33 @@ def logs(task: _SomeTask = None, *, limit: _Limit = 1000, as_json: _AsJson = Fal
     from .logs import print_logs
 
     return print_logs(task, limit, as_json=as_json)
+
+
+@app.command()
+def health(*, as_json: _AsJson = False) -> int:
+    """Run all health checks once.
+
+    Exit code 1 only when a required one fails.
+    """
+    from .health import tell_health
+
+    return tell_health(as_json=as_json)
+
+
+@app.command()
+def serve() -> int:
+    """Serve metrics, health and tasks by HTTP.
+
+    On METRICS_HOST:METRICS_PORT, until Ctrl-C or SIGTERM.
+    """
+    from .serve import serve_until_stopped
+
+    return serve_until_stopped()
+
+
+@app.command()
+def monitor() -> int:
+    """The same as `serve`, and print each health check as it runs."""
+    from .monitor import monitor_until_stopped
+
+    return monitor_until_stopped()

@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from taskscope.store.shapes import iso_time, seconds_between
+
+__all__ = [
+    "OUTCOMES",
+    "VERIFICATIONS",
+    "count",
+    "describe_duration",
+    "describe_money",
+    "describe_time",
+    "describe_wait",
+    "iso_time",
+    "seconds_between",
+]
+
 _NS = 1_000_000_000
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _TEN = 10
@@ -49,23 +63,9 @@ def describe_wait(seconds: float) -> str:
     return f"{max(int(seconds), 0)} s" if seconds < _MINUTE else describe_duration(seconds)
 
 
-def seconds_between(start_ns: int, end_ns: int) -> float:
-    """Return seconds, 0 where the clock stepped back."""
-    return max(end_ns - start_ns, 0) / _NS
-
-
 def describe_time(time_ns: int) -> str:
     """Return the moment in UTC, to the second."""
     return datetime.fromtimestamp(time_ns // _NS, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def iso_time(time_ns: int | None) -> str | None:
-    """Return the moment as ISO 8601 in UTC with microseconds, None for None."""
-    if time_ns is None:
-        return None
-    seconds, rest = divmod(time_ns, _NS)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def describe_money(micro_usd: int) -> str:
