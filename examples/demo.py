@@ -44,7 +44,11 @@ class Demo:
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith(OWN_SETTINGS)
         }
-        self.environment |= {"AGENT_HOME": str(folder / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.environment |= {
+            "AGENT_HOME": str(folder / "home"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # the shop has none, a developer's Python has many
+        }
 
     def shop(self, name: str, *, wip: str, commits: int | None = None) -> Path:
         """Make a repository of the shop."""
@@ -53,7 +57,9 @@ class Demo:
     def taskscope(self, *arguments: str) -> int:
         """Run a command before the person's eyes and return its exit code."""
         say(f"$ taskscope {shlex.join(arguments)}")
-        return subprocess.run([TASKSCOPE, *arguments], **self._place(), check=False).returncode
+        # A pipe gets the live lines on standard error; here they belong between the others.
+        command = [str(TASKSCOPE), *arguments]
+        return subprocess.run(command, **self._place(), stderr=subprocess.STDOUT, check=False).returncode
 
     def ask(self, *arguments: str) -> Any:
         """Return what a command answers as JSON, None while it has no answer."""
@@ -77,8 +83,7 @@ class Demo:
         """Run the shop's own tests and print how they ended."""
         say(f"$ cd {shop} && PYTHONPATH=src python -m pytest -q")
         command = [sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider"]
-        # The plugins of whoever shows the demo have nothing to say here.
-        environment = {**self.environment, "PYTHONPATH": "src", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        environment = {**self.environment, "PYTHONPATH": "src"}
         done = subprocess.run(
             command, cwd=shop, env=environment, stdout=subprocess.PIPE, text=True, check=False
         )
@@ -88,7 +93,7 @@ class Demo:
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a command whose live lines go to the person."""
         say(f"$ taskscope {shlex.join(arguments)}")
-        return subprocess.Popen([TASKSCOPE, *arguments], **self._place(), stderr=sys.stdout)
+        return subprocess.Popen([TASKSCOPE, *arguments], **self._place(), stderr=subprocess.STDOUT)
 
     def _place(self) -> dict[str, Any]:
         return {"cwd": self.folder, "env": self.environment}
