@@ -14,5 +14,6 @@ if TYPE_CHECKING:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder, not made yet, and a folder of the call without settings."""
     monkeypatch.setenv("AGENT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # small repositories need none of our plugins
     monkeypatch.chdir(tmp_path)
     return tmp_path / "home"
