@@ -40,9 +40,11 @@ class RulePlanner:
         """Return the next steps, one skill a finding; what no skill treats stands in `untreated`."""
         wants_lint = is_lint_asked(task.text) or is_ruff_configured(task.repository)
         relevant = [one for one in findings if is_in_scope(one, wants_lint=wants_lint)]
-        untreated = tuple(one for one in relevant if not self._library.select(one))
+        offers = {id(one): self._library.select(one) for one in relevant}
+        untreated = tuple(one for one in relevant if not offers[id(one)])
         urgent = [one for one in relevant if one.rule.startswith("syntax/")] or _without_echoes(relevant)
-        chosen = self._choose(sorted(urgent, key=_urgency), left=len(relevant))
+        ordered = [(one, offers[id(one)]) for one in sorted(urgent, key=_urgency)]
+        chosen = self._choose(ordered, left=len(relevant))
         for key, _, _ in chosen:
             self._tried[key] = len(relevant)
         return Plan(
@@ -54,12 +56,12 @@ class RulePlanner:
         )
 
     def _choose(
-        self, findings: Sequence[Finding], *, left: int
+        self, offers: Sequence[tuple[Finding, Sequence[Skill]]], *, left: int
     ) -> list[tuple[tuple[str, _Key], Skill, Finding]]:
         """Return (key, skill, finding) of each step: what one run of a skill cures is planned once."""
         chosen: dict[tuple[str, _Key], tuple[Skill, Finding]] = {}
-        for finding in findings:
-            for skill in self._library.select(finding):
+        for finding, skills in offers:
+            for skill in skills:
                 key = (skill.name, _scope(finding))
                 if key in chosen:
                     break

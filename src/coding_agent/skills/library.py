@@ -6,6 +6,7 @@ A folder that is not a proper skill is a named problem and never breaks a run. A
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from coding_agent.records import Finding, Repair
 
     Vector = Mapping[int, float] | Sequence[float]
+
+_logger = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parent
 """The folder of the skills that come with the agent."""
@@ -62,7 +65,9 @@ class FolderLibrary:
         self._problems: list[SkillProblem] = []
         for folder in (shipped, home):
             self._load(folder)
-        self._check_index()
+        self._fill_index()
+        for problem in self._problems:
+            _logger.warning("skill %s cannot be used: %s", problem.name, problem.message)
 
     @property
     def problems(self) -> Sequence[SkillProblem]:
@@ -109,14 +114,21 @@ class FolderLibrary:
         if str(repair.parameters[key]) not in finding.message:
             return None
         name = name_lesson(parent, repair.parameters)
-        write_lesson(self._home / name, parent, repair.parameters, task_id)
-        self._add(load_skill(self._home / name, self._skills))
-        self._check_index()
+        try:
+            write_lesson(self._home / name, parent, repair.parameters, task_id)
+        except OSError as error:
+            _logger.warning("the lesson %s cannot be kept: %s", name, error)
+            return None
+        self._skills[name] = load_skill(self._home / name, self._skills)
+        self._fill_index()
         return name
 
     def count(self, name: str, outcome: str) -> None:
-        """Count how a skill ended."""
-        self._counts.add(name, outcome)
+        """Count how a skill ended; a count that cannot be written is said in the log."""
+        try:
+            self._counts.add(name, outcome)
+        except OSError as error:
+            _logger.warning("the outcome of skill %s cannot be counted: %s", name, error)
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Return skill to outcome to how often."""
@@ -131,21 +143,27 @@ class FolderLibrary:
                     taken = self._skills[path.name].folder
                     msg = f"{path}: the name is taken by {taken}; rename the folder"
                     raise BrokenSkillError(msg)  # noqa: TRY301
-                self._add(load_skill(path, self._skills))
+                skill = load_skill(path, self._skills)
+                self._skills[skill.name] = skill
             except BrokenSkillError as error:
                 self._problems.append(SkillProblem(name=path.name, folder=path, message=str(error)))
 
-    def _add(self, skill: FolderSkill) -> None:
-        text = f"{skill.name.replace('_', ' ')} {skill.description}"
-        self._index[skill.name] = self._embed(text)
-        self._skills[skill.name] = skill
+    def _fill_index(self) -> None:
+        """Embed the descriptions that are not in the index yet, all in one call."""
+        missing = [skill for name, skill in self._skills.items() if name not in self._index]
+        texts = [f"{skill.name.replace('_', ' ')} {skill.description}" for skill in missing]
+        for skill, vector in zip(missing, self._embed(texts), strict=True):
+            self._index[skill.name] = vector
+        self._check_index()
 
-    def _embed(self, text: str) -> Vector:
-        return {} if self._embedder is None else self._embedder.embed([text])[0]
+    def _embed(self, texts: Sequence[str]) -> Sequence[Vector]:
+        if self._embedder is None or not texts:
+            return [{} for _ in texts]
+        return self._embedder.embed(texts)
 
     def _compare(self, finding: Finding, skills: Sequence[FolderSkill]) -> Mapping[str, float]:
         """Return the likeness of each skill to the finding; below the threshold it counts as none."""
-        vector = self._embed(f"{finding.rule.replace('/', ' ')} {finding.message}")
+        vector = self._embed([f"{finding.rule.replace('/', ' ')} {finding.message}"])[0]
         likeness = {skill.name: _dot(vector, self._index[skill.name]) for skill in skills}
         return {name: value if value >= self._min_similarity else 0.0 for name, value in likeness.items()}
 
