@@ -23,7 +23,7 @@ def measure(scene: Scene) -> list[Row]:
     """Time help, show and history beside an empty Python."""
     home = scene.folder / "home"
     environment = scene.environment(home)
-    tasks = scene.pick(full=200, quick=60, tiny=3)
+    tasks = scene.pick(full=200, quick=50, tiny=3)
     filled = scene.time_load("history", 1000, tasks, environment=environment)
     task = str(filled.answer["task"])
     commands = {
@@ -36,7 +36,7 @@ def measure(scene: Scene) -> list[Row]:
     run = partial(time_process, environment=environment, folder=scene.folder)
     variants = {name: partial(run, command) for name, command in commands.items()}
     take_turns(variants, scene.pick(full=1, quick=1, tiny=0))  # compiles what is not compiled yet
-    samples = take_turns(variants, scene.pick(full=25, quick=7, tiny=1))
+    samples = take_turns(variants, scene.pick(full=15, quick=5, tiny=1))
     floor = spread_of([sample.wall * 1e3 for sample in samples.pop("python -c pass")])
     beside = f"python -c pass {tell_spread(floor)} ms"
     return [

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 TITLE = "Memory of one process that runs task after task"
 _MEGABYTE = 1e6
 _WARM = 50
-"""Tasks after which caches are full."""
+"""Tasks after which caches count as full, by the goal."""
 _PER = 100
 
 
 def measure(scene: Scene) -> list[Row]:
     """Run the tasks and fit a line through the resident size after the first ones."""
-    tasks, warm = scene.pick(full=200, quick=40, tiny=4), scene.pick(full=_WARM, quick=15, tiny=1)
+    tasks, warm = scene.pick(full=200, quick=16, tiny=4), scene.pick(full=_WARM, quick=8, tiny=1)
     repository = scene.make_repository("repository", modules=2, tests=2)
     home = scene.folder / "home"
     answer = scene.time_load("growth", home, repository, tasks, environment=scene.environment(home)).answer
@@ -30,15 +30,18 @@ def measure(scene: Scene) -> list[Row]:
     if outcomes != {"succeeded": tasks}:
         msg = f"of {tasks} tasks ended {outcomes}, expected that all succeed"
         raise LoadError(msg)
-    slope = _slope(sizes[warm:]) * _PER / _MEGABYTE
-    words = f"growth per 100 tasks, tasks {warm + 1} to {tasks}"
-    first, last = sizes[warm] / _MEGABYTE, sizes[-1] / _MEGABYTE
+    goal = Goal(1) if warm == _WARM else None  # it is one for warm caches
     return [
-        Row(words, spread_of([slope]), "MB", f"{first:.1f} MB then, {last:.1f} MB at the end", goal=Goal(1)),
+        _tell_growth(sizes, warm, goal),
+        _tell_growth(sizes, tasks - (tasks - warm) // 3),
         Row("resident after the first task", spread_of([sizes[0] / _MEGABYTE]), "MB"),
     ]
 
 
-def _slope(sizes: Sequence[int]) -> float:
-    """Return bytes per task, by least squares."""
-    return statistics.linear_regression(range(len(sizes)), sizes).slope
+def _tell_growth(sizes: Sequence[int], start: int, goal: Goal | None = None) -> Row:
+    """Return the row of the tasks after the first `start`."""
+    part = sizes[start - 1 :]
+    slope = statistics.linear_regression(range(len(part)), part).slope * _PER / _MEGABYTE
+    words = f"growth per 100 tasks, of tasks {start + 1} to {len(sizes)}"
+    beside = f"{part[0] / _MEGABYTE:.1f} MB before, {part[-1] / _MEGABYTE:.1f} MB after them"
+    return Row(words, spread_of([slope]), "MB", beside, goal=goal)

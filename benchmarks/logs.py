@@ -22,7 +22,7 @@ def measure(scene: Scene) -> list[Row]:
     """Time lines by turns."""
     lines = scene.pick(full=4000, quick=1500, tiny=20)
     variants = {mode: partial(_run, scene, mode, lines) for mode in ("stdlib", *_NAMES)}
-    answers = take_turns(variants, scene.pick(full=7, quick=3, tiny=1))
+    answers = take_turns(variants, scene.pick(full=6, quick=2, tiny=1))
     rows = []
     for name, words in _MEASURES.items():
         plain = [float(answer[name]) for answer in answers["stdlib"]]

@@ -23,8 +23,12 @@ class Goal:
     is_ratio: bool = False
     is_least: bool = False
 
-    def judge(self, value: float) -> str:
-        """Return `yes`, or by how much it is missed."""
+    def judge(self, spread: Spread) -> str:
+        """Return `yes` or by how much it is missed, and whether the interval leaves that open."""
+        is_open = spread.low < self.bound < spread.high
+        return self._judge(spread.median) + (", not certain" if is_open else "")
+
+    def _judge(self, value: float) -> str:
         is_met = value >= self.bound if self.is_least else value <= self.bound
         if is_met:
             return "yes"
@@ -57,9 +61,8 @@ class Row:
             return "", ""
         sign = ">=" if goal.is_least else "<="
         if goal.is_ratio:
-            value = self.ratio.median if self.ratio else float("nan")
-            return f"ratio {sign} {goal.bound:g}", goal.judge(value)
-        return f"{sign} {goal.bound:g} {self.unit}", goal.judge(self.measured.median)
+            return f"ratio {sign} {goal.bound:g}", goal.judge(self.ratio) if self.ratio else ""
+        return f"{sign} {goal.bound:g} {self.unit}", goal.judge(self.measured)
 
 
 def tell_number(value: float) -> str:

@@ -31,7 +31,7 @@ def measure(scene: Scene) -> list[Row]:
     runs = iter(range(1_000))
     queries = scene.pick(full=100, quick=50, tiny=2)
     variants = {"index": partial(lambda: _run(scene, folder, next(runs), queries))}
-    answers = [sample.answer for sample in take_turns(variants, scene.pick(full=5, quick=2, tiny=1))["index"]]
+    answers = [sample.answer for sample in take_turns(variants, scene.pick(full=6, quick=1, tiny=1))["index"]]
     size = f"{answers[0]['chunks']:,} chunks of {files} files"
     views = (
         (f"index {size}, from nothing", "build_s", "ms"),

@@ -32,15 +32,15 @@ _MEASURES = {"main_us": "main thread", "process_us": "process, until stored / se
 
 def measure(scene: Scene) -> list[Row]:
     """Time each kind of span with 10 attributes and with 3, then at a fixed pace."""
-    pairs = scene.pick(full=2500, quick=1000, tiny=20)
-    rounds = scene.pick(full=7, quick=3, tiny=1)
+    pairs = scene.pick(full=2000, quick=500, tiny=20)
+    rounds = scene.pick(full=6, quick=2, tiny=1)
     rows: list[Row] = []
     with _run_sink() as sink:
         for attributes, kinds in ((10, ("noop", "off", "sdk", "stage", "tool")), (3, ("stage", "tool"))):
             load = _Load(scene, sink, pairs, attributes, 0)
             rows += _compare(load, kinds, rounds, f"{attributes} attributes")
-        paced = _Load(scene, sink, scene.pick(full=250, quick=125, tiny=10), 10, _PACE)
-        rounds = scene.pick(full=5, quick=2, tiny=1)
+        paced = _Load(scene, sink, scene.pick(full=150, quick=60, tiny=10), 10, _PACE)
+        rounds = scene.pick(full=6, quick=1, tiny=1)
         rows += _compare(paced, ("stage", "tool"), rounds, f"10 attributes, {_PACE} a second")
     return rows
 

@@ -43,7 +43,7 @@ def measure(scene: Scene) -> list[Row]:
     run = partial(time_process, environment=environment, folder=scene.folder)
     variants = {name: partial(run, [sys.executable, "-c", text]) for name, text in _PROGRAMS.items()}
     take_turns(variants, scene.pick(full=1, quick=1, tiny=0))
-    samples = take_turns(variants, scene.pick(full=21, quick=7, tiny=1))
+    samples = take_turns(variants, scene.pick(full=15, quick=4, tiny=1))
     rows = []
     for clock in ("wall", "cpu"):
         times = {name: [1e3 * getattr(one, clock) for one in of_name] for name, of_name in samples.items()}

@@ -23,7 +23,7 @@ ROWS = {
     "spans": 15,
     "start": 8,
     "logs": 4,
-    "growth": 2,
+    "growth": 3,
     "retrieval": 3,
     "redaction": 5,
 }
@@ -99,7 +99,13 @@ def test_what_a_program_used_is_measured_with_its_children(tmp_path: Path) -> No
 )
 def test_a_missed_goal_is_said_with_its_distance(goal: Goal, value: float, verdict: str) -> None:
     """The table tells by how much a goal is missed, at least and at most alike."""
-    assert goal.judge(value) == verdict
+    assert goal.judge(spread_of([value])) == verdict
+
+
+def test_a_verdict_that_may_be_chance_says_so() -> None:
+    """A goal that lies within the interval is neither met nor missed for certain."""
+    assert Goal(200).judge(spread_of([150, 190, 260])) == "yes, not certain"
+    assert Goal(200).judge(spread_of([150, 190, 199])) == "yes"
 
 
 def test_the_page_keeps_what_a_person_wrote(tmp_path: Path) -> None:
