@@ -16,7 +16,7 @@ from taskscope.errors import StoreError
 from taskscope.instrumentation.registry import instrument, uninstrument
 from taskscope.recorder.setup import install
 from taskscope.redaction import Redactor
-from taskscope.telemetry.context import get_frame, log_fields
+from taskscope.telemetry.context import get_frame, log_fields, stamp
 from taskscope.telemetry.guard import drain_errors
 from taskscope.telemetry.spans import set_pricer
 
@@ -72,7 +72,9 @@ def build_runtime(
     for name, value in settings.otel_variables.items():
         os.environ.setdefault(name, value)
     redactor = Redactor((*secret_values(os.environ), *settings.known_secrets))
-    recording = install(settings, redactor, metric_readers=metric_readers, drain_errors=drain_errors)
+    recording = install(
+        settings, redactor, metric_readers=metric_readers, drain_errors=drain_errors, stamp=stamp
+    )
     configure_logging(
         settings, service=service, redactor=redactor, recording=recording, context_fields=log_fields
     )
@@ -113,7 +115,7 @@ def configure(environment: Mapping[str, str] | None = None) -> Recording:
     """
     settings = load_host_settings(environment)
     redactor = Redactor((*secret_values(os.environ), *settings.known_secrets))
-    recording = install(settings, redactor, drain_errors=drain_errors)
+    recording = install(settings, redactor, drain_errors=drain_errors, stamp=stamp)
     if not settings.disabled:
         set_pricer(_LazyPrices(settings))
     _configured[:] = [recording]

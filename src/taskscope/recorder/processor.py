@@ -6,11 +6,13 @@ Nothing in here raises into the application: what cannot be recorded is counted 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor
 
+from taskscope.semconv import attributes as attr
 from taskscope.store.roles import RECORDED_AT_START, find_role
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from .encoding import Encoder
     from .writer import Writer
 
+Stamp: TypeAlias = "Callable[[Context | None], Mapping[str, str]]"
+"""Says what every record made in a context carries: the task's id and kind; empty outside of any task."""
+
 _MILLISECONDS = 1000
 _SHUTDOWN_S = 2.0
 
@@ -28,22 +33,26 @@ _SHUTDOWN_S = 2.0
 class RecordingSpanProcessor(SpanProcessor):
     """Records the start of spans that must survive a kill, and the end of every sampled span."""
 
-    def __init__(self, encoder: Encoder, writer: Writer) -> None:
+    def __init__(self, encoder: Encoder, writer: Writer, stamp: Stamp) -> None:
         self.is_active = True
         """Providers cannot let a processor go; one that is not active does nothing."""
         self._encoder = encoder
         self._writer = writer
+        self._stamp = stamp
         self._open: set[int] = set()
         self._inherited: set[int] = set()
         self._pid = os.getpid()
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002  the SDK's signature
-        """Record the start of a task, agent, plan, step, tool, command or model call."""
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Stamp a foreign span; record the start of what must survive a kill."""
         try:
             if not self.is_active or not span.context.trace_flags.sampled:
                 return
             self._notice_fork()
             attributes = _copy_attributes(span)
+            if attr.TASK_ID not in attributes and (stamps := self._stamp(parent_context)):
+                span.set_attributes(stamps)
+                attributes.update(stamps)
             if find_role(attributes, span.kind.value + 1) in RECORDED_AT_START:
                 record = self._encoder.span(span, attributes, is_end=False)
                 self._open.add(span.context.span_id)
@@ -88,17 +97,21 @@ class RecordingSpanProcessor(SpanProcessor):
 class RecordingLogProcessor(LogRecordProcessor):
     """Records every log record and event of the OTel logs API."""
 
-    def __init__(self, encoder: Encoder, writer: Writer) -> None:
+    def __init__(self, encoder: Encoder, writer: Writer, stamp: Stamp) -> None:
         self.is_active = True
         """Providers cannot let a processor go; one that is not active does nothing."""
         self._encoder = encoder
         self._writer = writer
+        self._stamp = stamp
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        """Record it."""
+        """Stamp a foreign record, and record it."""
         if not self.is_active:
             return
         try:
+            said = log_record.log_record
+            if attr.TASK_ID not in (said.attributes or {}) and (stamps := self._stamp(said.context)):
+                said.attributes = {**(said.attributes or {}), **stamps}
             self._writer.submit(self._encoder.log(log_record))
         except Exception as error:  # noqa: BLE001  the border to the host
             self._writer.count_error("processor", type(error).__qualname__)

@@ -20,6 +20,7 @@ from .recording import Recording
 from .writer import Writer
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.sdk._logs import LoggerProvider
     from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.resources import Resource
@@ -28,8 +29,16 @@ if TYPE_CHECKING:
     from taskscope.config import Settings
     from taskscope.redaction import Redactor
 
+    from .processor import Stamp
+
 EXIT_TIMEOUT_S = 2.0
 """How long the end of the program waits for the writer and the exporters."""
+
+
+def _stamp_nothing(_context: Context | None) -> Mapping[str, str]:
+    """Say nothing of a context, where nobody keeps anything in it."""
+    return {}
+
 
 _installed: list[Recording] = []
 _lock = threading.Lock()
@@ -41,12 +50,14 @@ def install(
     *,
     metric_readers: Sequence[MetricReader] = (),
     drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None = None,
+    stamp: Stamp = _stamp_nothing,
 ) -> Recording:
     """The recording of this process for the store of these settings; the one that runs already, if it does.
 
-    Opens no file and starts no thread before the first record. `metric_readers` serve the host's own SDK
-    instruments; `drain_errors` is asked at each write for errors that guards elsewhere counted. With
-    TASKSCOPE_DISABLED or OTEL_SDK_DISABLED nothing is set up at all.
+    Opens no file and starts no thread before the first record. With TASKSCOPE_DISABLED or OTEL_SDK_DISABLED
+    nothing is set up at all. `metric_readers` serve the host's own SDK instruments; `drain_errors` is asked
+    at each write for errors that guards elsewhere counted; `stamp` says what every record of a context
+    carries, so that foreign spans and logs get it too.
     """
     if settings.disabled:
         return Recording(settings.store_path)
@@ -54,7 +65,7 @@ def install(
         for recording in _installed:
             if recording.store_path == settings.store_path and not recording.is_closed:
                 return recording
-        recording = _build(settings, redactor, metric_readers, drain_errors)
+        recording = _build(settings, redactor, metric_readers, drain_errors, stamp)
         _installed[:] = [one for one in _installed if not one.is_closed] + [recording]
     return recording
 
@@ -64,6 +75,7 @@ def _build(
     redactor: Redactor,
     metric_readers: Sequence[MetricReader],
     drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None,
+    stamp: Stamp,
 ) -> Recording:
     from .processor import RecordingLogProcessor, RecordingSpanProcessor
 
@@ -73,8 +85,8 @@ def _build(
     writer = Writer(lambda: StoreSession(path), drain_errors=drain_errors)
     resource = _make_resource(settings)
     recording = Recording(path, writer, encoder.resource(resource.attributes))
-    span_processor = RecordingSpanProcessor(encoder, writer)
-    log_processor = RecordingLogProcessor(encoder, writer)
+    span_processor = RecordingSpanProcessor(encoder, writer, stamp)
+    log_processor = RecordingLogProcessor(encoder, writer, stamp)
     tracer_provider, logger_provider = _find_tracer_provider(resource), _find_logger_provider(resource)
     # Ours first: what the application waits for must not wait for a foreign exporter's lock.
     tracer_provider.add_span_processor(span_processor)
