@@ -173,7 +173,9 @@ class Follower:
         if not self._screen.is_terminal or node is None:
             return
         took = describe_time_of(node, time.time_ns())
-        self._screen.stream.write(f"\r\x1b[2K{shorten(f'  {node.name}  {took}', self._screen.width - 1)}")
+        # Back to the first column, so that a log line of standard error does not follow on this one.
+        tail = shorten(f"  {node.name}  {took}", self._screen.width - 1)
+        self._screen.stream.write(f"\r\x1b[2K{tail}\r")
         self._screen.stream.flush()
         self._has_tail = True
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .terminal import Paint, Screen
 
 _FINDINGS_SHOWN = 12
+_FINDING_WIDTH = 400
+"""Signs shown of one finding: a terminal may wrap it, but what is wrong must not be cut off."""
 _NAMES_SHOWN = 4
 _LABEL = 10
 _SYNTHETIC = "synthetic"
@@ -103,7 +105,7 @@ def tell_findings(findings: Sequence[Mapping[str, Any]], screen: Screen) -> Iter
         )
         message = str(finding.get("message", "")).strip().split("\n")[0]
         parts = [str(finding.get("rule", "")), place, message]
-        yield shorten("  ".join(part for part in parts if part), screen.width - 2)
+        yield shorten("  ".join(part for part in parts if part), _FINDING_WIDTH)
     if len(findings) > _FINDINGS_SHOWN:
         yield screen.paint.quiet(f"and {len(findings) - _FINDINGS_SHOWN} more: `show --json` has them all")
 

@@ -124,22 +124,24 @@ def make_repair(outcome: str = "succeeded", **task: Any) -> list[SpanRecord]:
     ]
 
 
-def make_log(seconds: float, event: str | None, body: str, **facts: Any) -> LogRecord:
+def make_log(
+    seconds: float, event: str | None, body: str, *, severity: tuple[int, str] = (9, "INFO"), **facts: Any
+) -> LogRecord:
     """A log line of the task."""
     attributes = {attr.TASK_ID: TASK_ID, **facts}
     time_ns = START_NS + round(seconds * SECOND)
     encoded = b"".join(
         (
             wire.fixed64(b"\x09", time_ns),
-            wire.counted(b"\x10", 9),
-            wire.text(b"\x1a", "INFO"),
+            wire.counted(b"\x10", severity[0]),
+            wire.text(b"\x1a", severity[1]),
             wire.sized(b"\x2a", wire.any_value(body)) if body else b"",
             wire.attributes(b"\x32", attributes),
             wire.sized(b"\x4a", TRACE),
             wire.text(b"\x62", event or ""),
         )
     )
-    return LogRecord(time_ns, 9, "INFO", event, body, attributes, TRACE, None, Source(b"", b""), encoded)
+    return LogRecord(time_ns, *severity, event, body, attributes, TRACE, None, Source(b"", b""), encoded)
 
 
 @contextlib.contextmanager

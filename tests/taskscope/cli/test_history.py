@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from taskscope.semconv import attributes as attr
 from taskscope.store.records import TaskNote
 from tests.taskscope.cli import stores
 from tests.taskscope.cli.stores import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 OTHER = {"task_id": "t-01KBBBBBBB", "trace": bytes(15) + b"\x01"}
 
@@ -60,6 +61,34 @@ def test_history_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
             "cost": {"micro_usd": None, "status": "no_llm_calls", "unpriced_calls": 0},
         }
     ]
+
+
+@pytest.mark.parametrize(
+    "facts, cost",
+    [
+        ({attr.COST_STATUS: "known", attr.COST_MICRO_USD: 1_230_000}, "    1.23 USD  "),
+        ({attr.COST_STATUS: "unknown"}, "     unknown  "),
+    ],
+)
+def test_history_tells_cost(
+    home: Path, capsys: pytest.CaptureFixture[str], facts: dict[str, Any], cost: str
+) -> None:
+    """A task's cost stands in its row, as unknown where a call had no price."""
+    chat = {attr.GEN_AI_OPERATION_NAME: "chat", attr.LLM_MODE: "live", **facts}
+    stores.fill(
+        home, stores.make_span(2, "chat m", 1, (1, 2), chat, kind=3), stores.make_task((0, 9), "failed")
+    )
+    assert cost in shown(capsys, "history").splitlines()[1]
+
+
+def test_history_of_a_running_task(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A task that runs is said to, and has neither end nor outcome in JSON."""
+    with stores.writing(home) as ingest:
+        ingest.write(stores.make_begun())
+        line = shown(capsys, "history").splitlines()[1]
+        (row,) = json.loads(shown(capsys, "history", "--json"))
+    assert line.startswith("t-01KAAAAAAA  running ")
+    assert (row["outcome"], row["ended_at"], row["duration_s"]) == (None, None, None)
 
 
 def test_nothing_yet(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,6 +158,14 @@ def test_logs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "trace_id": stores.TRACE.hex(),
         "span_id": None,
     }
+
+
+@pytest.mark.parametrize("severity, word", [(9, "INFO "), (13, "WARN "), (17, "ERROR"), (3, "3    ")])
+def test_log_levels(home: Path, capsys: pytest.CaptureFixture[str], severity: int, word: str) -> None:
+    """A line shows its level, by number where it has no name."""
+    text = {9: "INFO", 13: "WARN", 17: "ERROR"}.get(severity, "")
+    stores.fill(home, stores.make_log(1, None, "said", severity=(severity, text)), *stores.make_repair())
+    assert shown(capsys, "logs") == f"10:13:21.000  {word}  said\n"
 
 
 def test_no_logs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from taskscope.cli.run import tell_result
+from taskscope.cli.terminal import UNICODE, Paint, Screen
+from taskscope.tasks.records import Cost, RunResult
 from tests.taskscope.cli.stores import run_taskscope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 BROKEN = "def double(number)\n    return 2 * number\n"
 TEST = "from pack import double\n\n\ndef test_double():\n    assert double(2) == 4\n"
@@ -200,6 +205,46 @@ def test_nothing_is_recorded_when_disabled(home: Path, hopeless: Path) -> None:
     assert "needs a language model" in done.stdout
     assert "invoke_workflow" not in done.stderr
     assert not (home / "taskscope.db").exists()
+
+
+def result(**changes: Any) -> RunResult:
+    """A task that ended well and changed seven files."""
+    fields: dict[str, Any] = {
+        "task_id": "t-1",
+        "trace_id": "0" * 32,
+        "outcome": "needs_review",
+        "verification": "not_verified",
+        "patch": None,
+        "apply_to": Path("/src/shop"),
+        "findings": (),
+        "error": None,
+        "cost": Cost(),
+        "started_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "duration_s": 1.5,
+    }
+    return RunResult(**{**fields, **changes})
+
+
+@pytest.mark.parametrize(
+    "cost, words",
+    [
+        (Cost(), "1.50 s, no LLM calls, so no cost"),
+        (Cost(calls=2, micro_usd=30_000), "1.50 s, 2 LLM calls for 0.03 USD"),
+        (Cost(calls=1, unpriced_calls=1), "1.50 s, 1 LLM call, 1 of unknown cost"),
+    ],
+)
+def test_result_tells_cost(cost: Cost, words: str) -> None:
+    """The summary tells what the task cost, and unknown where it is."""
+    screen = Screen(io.StringIO(), UNICODE, Paint(), is_terminal=False)
+    assert f"took      {words}" in list(tell_result(result(cost=cost), screen))
+
+
+def test_result_names_a_few_files() -> None:
+    """Of many changed files the first five are named, and how many there are more."""
+    screen = Screen(io.StringIO(), UNICODE, Paint(), is_terminal=False)
+    files = tuple(f"{letter}.py" for letter in "abcdefg")
+    lines = list(tell_result(result(files_changed=files), screen))
+    assert lines[-2:] == ["changed   a.py, b.py, c.py, d.py, e.py and 2 more", "edited in place in /src/shop"]
 
 
 class SlowRun:

@@ -207,6 +207,7 @@ def test_hostile_content(home: Path, capsys: pytest.CaptureFixture[str]) -> None
     """What is recorded in names, texts, errors and findings commands no terminal and breaks no JSON."""
     evil = "\x1b]8;;https://example.invalid\x07x\x9b2J\u202e\x7f"
     error = {"type": evil, "message": evil, "phase": evil, "hint": evil}
+    facts: dict[str, Any] = {evil: evil}
     note = TaskNote(
         stores.TASK_ID,
         text=evil,
@@ -218,9 +219,7 @@ def test_hostile_content(home: Path, capsys: pytest.CaptureFixture[str]) -> None
         findings=json.dumps([{"rule": evil, "message": evil, "path": evil}]),
     )
     named = stores.make_span(30, evil, 1, (1, 2), {attr.ERROR_TYPE: evil, attr.PROCESS_EXECUTABLE_NAME: evil})
-    stores.fill(
-        home, note, named, *stores.make_repair("failed"), stores.make_log(1, None, evil, **{evil: evil})
-    )
+    stores.fill(home, note, named, *stores.make_repair("failed"), stores.make_log(1, None, evil, **facts))
     for command in ("show", "history", "logs", "status"):
         assert all(line.isprintable() for line in shown(capsys, command).splitlines())
         text = shown(capsys, command, "--json")
