@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from taskscope.config import ensure_home, load_host_settings, load_settings, secret_values
 from taskscope.errors import StoreError
@@ -23,6 +24,7 @@ from taskscope.telemetry.spans import set_pricer
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from opentelemetry.sdk.metrics.export import MetricReader  # noqa: TID251  handed on, not used
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from taskscope.recorder.recording import Recording
     from taskscope.tasks.runner import TaskRunner
     from taskscope.tasks.spending import Spending
-    from taskscope.telemetry.spans import Pricer, TokenUsage
+    from taskscope.telemetry.spans import Pricer
 
 CLOSE_TIMEOUT_S = 2.0
 
@@ -80,7 +82,7 @@ def build_runtime(
     )
     spending = Spending(settings.cost_cap_daily_usd, lambda moment: _spent_since(recording, moment))
     if not settings.disabled:
-        instrument("coding_agent", price=_Till(Prices(settings.prices_file).price, spending))
+        instrument("coding_agent", price=_price_and_count(Prices(settings.prices_file).price, spending))
     return Runtime(settings, redactor, recording, TaskRunner(settings, recording, redactor, spending))
 
 
@@ -117,7 +119,7 @@ def configure(environment: Mapping[str, str] | None = None) -> Recording:
     redactor = Redactor((*secret_values(os.environ), *settings.known_secrets))
     recording = install(settings, redactor, drain_errors=drain_errors, stamp=stamp)
     if not settings.disabled:
-        set_pricer(_LazyPrices(settings))
+        set_pricer(_price_lazily(settings.prices_file))
     _configured[:] = [recording]
     return recording
 
@@ -148,48 +150,28 @@ def _spent_since(recording: Recording, moment: datetime) -> int | None:
         return None
 
 
-class _LazyPrices:
-    """Prices a host's calls; the price list is read with the first of them."""
+def _price_lazily(prices_file: Path | None) -> Pricer:
+    """Return a pricer that reads the price list with the first call of a host's model."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._prices: Prices | None = None
-
-    def __call__(
-        self,
-        provider: str,
-        models: Sequence[str],
-        base_url: str | None,
-        usage: TokenUsage | None,
-        /,
-        *,
-        operation: str,
-    ) -> Price:
+    @cache
+    def load() -> Prices:
         from taskscope.prices import Prices
 
-        if self._prices is None:
-            self._prices = Prices(self._settings.prices_file)
-        return self._prices.price(provider, models, base_url, usage, operation=operation)
+        return Prices(prices_file)
+
+    def price(*call: Any, operation: str) -> Price:
+        return load().price(*call, operation=operation)
+
+    return price
 
 
-class _Till:
-    """Prices a live call and counts it against its task's budget and the day's cap."""
+def _price_and_count(pricer: Pricer, spending: Spending) -> Pricer:
+    """Return a pricer that counts each live call against its task's budget and the day's cap."""
 
-    def __init__(self, pricer: Pricer, spending: Spending) -> None:
-        self._pricer = pricer
-        self._spending = spending
-
-    def __call__(
-        self,
-        provider: str,
-        models: Sequence[str],
-        base_url: str | None,
-        usage: TokenUsage | None,
-        /,
-        *,
-        operation: str,
-    ) -> Price:
-        price = self._pricer(provider, models, base_url, usage, operation=operation)
+    def price(*call: Any, operation: str) -> Price:
+        found = pricer(*call, operation=operation)
         frame = get_frame()
-        self._spending.add((frame.task_id if frame else None) or "", price)
-        return price
+        spending.add((frame.task_id if frame else None) or "", found)
+        return found
+
+    return price
