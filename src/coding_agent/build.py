@@ -21,7 +21,7 @@ from coding_agent.planning.diagnosis import RuleDiagnosis
 from coding_agent.planning.edit import apply_edit
 from coding_agent.planning.model import ModelPlanner
 from coding_agent.planning.rules import RulePlanner
-from coding_agent.retrieval import build_embedder, build_retriever
+from coding_agent.retrieval import build_embedder, build_retriever, build_skill_index
 from coding_agent.skills.library import FolderLibrary
 from coding_agent.tools import build_workbench, process
 from coding_agent.verification import SuiteVerifier
@@ -79,7 +79,7 @@ class _Workshop:
         protected = workspace.protected if isinstance(workspace, InPlaceWorkspace) else ()
         bench = build_workbench(root, self.task, self.settings, self.limits, protected=protected)
         embedder = build_embedder(self.settings, gate=self.gate)
-        library = self._build_library(embedder)
+        library = self._build_library()
         retriever = self._build_retriever(bench)
         model = self._build_model()
         planner = self._build_planner(model, bench, library, retriever)
@@ -95,9 +95,9 @@ class _Workshop:
             release=partial(_close_quietly, model),
         )
 
-    def _build_library(self, embedder: Embedder) -> FolderLibrary:
-        home = self.settings.home / "skills"
-        return FolderLibrary(home, embedder=embedder, min_similarity=self.settings.skill_min_similarity)
+    def _build_library(self) -> FolderLibrary:
+        home, index = self.settings.home / "skills", build_skill_index(self.settings, gate=self.gate)
+        return FolderLibrary(home, index=index, min_similarity=self.settings.skill_min_similarity)
 
     def _build_retriever(self, bench: Workbench) -> Retriever:
         return build_retriever(

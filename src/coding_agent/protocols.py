@@ -225,6 +225,16 @@ class SkillLibrary(Protocol):
         """Count how a skill ended; the counts rank skills that treat the same finding."""
 
 
+class Descriptions(Protocol):
+    """An index of a few described things, nearest first."""
+
+    def replace(self, descriptions: Mapping[str, str]) -> int:
+        """Hold exactly these (name to text); return how many it then holds."""
+
+    def rank(self, text: str, *, limit: int, min_similarity: float = -1.0) -> Sequence[tuple[str, float]]:
+        """Return names with their similarity to the text, best first."""
+
+
 class Retriever(Protocol):
     """Finds the passages of the code base that speak of a text."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coding_agent.errors import TaskStoppedError
 from coding_agent.records import RepairOutcome
 from coding_agent.skills.counts import OutcomeCounts
 from coding_agent.skills.lessons import name_lesson, write_lesson
@@ -19,10 +20,8 @@ from coding_agent.skills.skill import BrokenSkillError, FolderSkill, load_skill
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from coding_agent.protocols import Embedder
+    from coding_agent.protocols import Descriptions
     from coding_agent.records import Finding, Repair
-
-    Vector = Mapping[int, float] | Sequence[float]
 
 _logger = logging.getLogger(__name__)
 
@@ -44,28 +43,28 @@ class SkillProblem:
 class FolderLibrary:
     """Reads the shipped folder, then the home's; learns into the home's; counts outcomes there.
 
-    With an embedder, skills that treat the same finding at the same order are ranked by the similarity of the
-    finding's text to their descriptions and by how often they succeeded; without one by the latter alone.
+    With an index, skills that treat the same finding at the same order are ranked by the similarity of the
+    finding's text to their descriptions and by how often they succeeded; without one (or when it cannot
+    answer) by the latter alone.
     """
 
     def __init__(
         self,
         home: Path,
         *,
-        embedder: Embedder | None = None,
+        index: Descriptions | None = None,
         min_similarity: float = 0.05,
         shipped: Path = SHIPPED,
     ) -> None:
         self._home = home
-        self._embedder = embedder
+        self._index = index
         self._min_similarity = min_similarity
         self._counts = OutcomeCounts(home)
         self._skills: dict[str, FolderSkill] = {}
-        self._index: dict[str, Vector] = {}
         self._problems: list[SkillProblem] = []
         for folder in (shipped, home):
             self._load(folder)
-        self._fill_index()
+        self._refresh_index()
         for problem in self._problems:
             _logger.warning("skill %s cannot be used: %s", problem.name, problem.message)
 
@@ -84,10 +83,10 @@ class FolderLibrary:
         treating = [skill for skill in self._skills.values() if skill.treats(finding)]
         if len(treating) < 2:  # noqa: PLR2004 - one needs no ranking, and no embedding is paid for it
             return treating
-        likeness = self._compare(finding, treating)
+        likeness = self._compare(finding)
 
         def rank(skill: FolderSkill) -> tuple[bool, int, float, str]:
-            score = likeness[skill.name] + self._counts.success_rate(skill.name)
+            score = likeness.get(skill.name, 0.0) + self._counts.success_rate(skill.name)
             return (not skill.is_learned, skill.order, -score, skill.name)
 
         return sorted(treating, key=rank)
@@ -120,7 +119,7 @@ class FolderLibrary:
             _logger.warning("the lesson %s cannot be kept: %s", name, error)
             return None
         self._skills[name] = load_skill(self._home / name, self._skills)
-        self._fill_index()
+        self._refresh_index()
         return name
 
     def count(self, name: str, outcome: str) -> None:
@@ -148,30 +147,41 @@ class FolderLibrary:
             except BrokenSkillError as error:
                 self._problems.append(SkillProblem(name=path.name, folder=path, message=str(error)))
 
-    def _fill_index(self) -> None:
-        """Embed the descriptions that are not in the index yet, all in one call."""
-        missing = [skill for name, skill in self._skills.items() if name not in self._index]
-        texts = [f"{skill.name.replace('_', ' ')} {skill.description}" for skill in missing]
-        for skill, vector in zip(missing, self._embed(texts), strict=True):
-            self._index[skill.name] = vector
-        self._check_index()
+    def _refresh_index(self) -> None:
+        """Bring the index up to the skills; it has to hold as many as there are."""
+        if self._index is None:
+            return
+        try:
+            held = self._index.replace({skill.name: _describe(skill) for skill in self._skills.values()})
+        except TaskStoppedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the border to a vector store and an API
+            self._give_index_up(error)
+            return
+        if held != len(self._skills):  # another process may be at it with other skills
+            _logger.warning("the skills' index holds %d, the folders %d", held, len(self._skills))
 
-    def _embed(self, texts: Sequence[str]) -> Sequence[Vector]:
-        if self._embedder is None or not texts:
-            return [{} for _ in texts]
-        return self._embedder.embed(texts)
+    def _compare(self, finding: Finding) -> Mapping[str, float]:
+        """Return the likeness of skills to the finding; what is below the threshold is left out."""
+        if self._index is None:
+            return {}
+        text = f"{finding.rule.replace('/', ' ')} {finding.message}"
+        try:
+            ranked = self._index.rank(text, limit=len(self._skills), min_similarity=self._min_similarity)
+        except TaskStoppedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            self._give_index_up(error)
+            return {}
+        return dict(ranked)
 
-    def _compare(self, finding: Finding, skills: Sequence[FolderSkill]) -> Mapping[str, float]:
-        """Return the likeness of each skill to the finding; below the threshold it counts as none."""
-        vector = self._embed([f"{finding.rule.replace('/', ' ')} {finding.message}"])[0]
-        likeness = {skill.name: _dot(vector, self._index[skill.name]) for skill in skills}
-        return {name: value if value >= self._min_similarity else 0.0 for name, value in likeness.items()}
+    def _give_index_up(self, error: Exception) -> None:
+        _logger.warning("skills are ranked without likeness, their index failed: %s", error)
+        self._index = None
 
-    def _check_index(self) -> None:
-        """Assert that index and skills hold the same."""
-        assert self._index.keys() == self._skills.keys(), (
-            f"the skills' index holds {sorted(self._index)}, the folders {sorted(self._skills)}"
-        )
+
+def _describe(skill: FolderSkill) -> str:
+    return f"{skill.name.replace('_', ' ')} {skill.description}"
 
 
 def _find_folders(folder: Path) -> list[Path]:
@@ -182,13 +192,3 @@ def _find_folders(folder: Path) -> list[Path]:
         for path in sorted(folder.iterdir())
         if path.is_dir() and any((path / mark).exists() for mark in _MARKS)
     ]
-
-
-def _dot(one: Vector, other: Vector) -> float:
-    """Return the cosine similarity of two unit vectors, dense or sparse."""
-    left, right = _as_sparse(one), _as_sparse(other)
-    return sum(value * right.get(index, 0.0) for index, value in left.items())
-
-
-def _as_sparse(vector: Vector) -> Mapping[int, float]:
-    return dict(enumerate(vector)) if not hasattr(vector, "items") else dict(vector.items())

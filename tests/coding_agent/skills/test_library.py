@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +12,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from coding_agent.errors import TimeExceededError
-from coding_agent.records import Finding, Repair, RepairOutcome
+from coding_agent.records import AgentSettings, Finding, Repair, RepairOutcome
+from coding_agent.retrieval import build_skill_index
 from coding_agent.skills.counts import OutcomeCounts
 from coding_agent.skills.library import SHIPPED, FolderLibrary
 from tests.coding_agent.skills.workshop import make_bench, snapshot, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from coding_agent.retrieval import DescriptionIndex
 
 UNDEFINED = Finding(
     rule="ruff/F821", message="Undefined name `Path`", path="a.py", line=1, column=5, data={"name": "Path"}
@@ -36,15 +40,21 @@ def repair(finding, bench):
 """
 
 
-class WordEmbedder:
-    """Two texts are alike as far as they share words of a small vocabulary."""
+class BrokenIndex:
+    """An index whose store is gone."""
 
-    name, provider, dimensions = "words", "local", 3
-    words = ("tabs", "quotes", "commas")
+    def replace(self, descriptions: Mapping[str, str]) -> int:
+        return len(descriptions)
 
-    def embed(self, texts: Sequence[str]) -> Sequence[Mapping[int, float]]:
-        found = [[index for index, word in enumerate(self.words) if word in text] for text in texts]
-        return [{index: len(indexes) ** -0.5 for index in indexes} for indexes in found]
+    def rank(self, text: str, *, limit: int, min_similarity: float = -1.0) -> Sequence[tuple[str, float]]:
+        del text, limit, min_similarity
+        msg = "the disk is gone"
+        raise OSError(msg)
+
+
+def make_index(home: Path) -> DescriptionIndex:
+    """The index of skills as the agent builds it, by the embedder that needs no model."""
+    return build_skill_index(AgentSettings(home=home))
 
 
 def add_skill(
@@ -67,11 +77,13 @@ def add_skill(
 
 def test_every_shipped_folder_is_a_skill_with_an_entry_in_the_index(tmp_path: Path) -> None:
     """Index and folders hold the same number, and none of ours is broken."""
-    library = FolderLibrary(tmp_path)
+    index = make_index(tmp_path / "home")
+    library = FolderLibrary(tmp_path, index=index)
     folders = {path.parent.name for path in SHIPPED.glob("*/SKILL.md")}
 
     assert library.problems == ()
-    assert {skill.name for skill in library.skills} == folders == set(library._index)
+    assert {skill.name for skill in library.skills} == folders
+    assert index.count() == len(folders)
 
 
 def test_a_folder_in_the_home_is_a_skill(tmp_path: Path) -> None:
@@ -190,12 +202,12 @@ def test_an_unknown_skill_names_those_that_exist(tmp_path: Path) -> None:
 
 
 def test_likeness_and_success_rank_skills_that_treat_the_same(tmp_path: Path) -> None:
-    """The description that is like the finding goes first; without an embedder, what succeeded more."""
+    """The description that is like the finding goes first; without an index, what succeeded more."""
     for name in ("commas", "quotes", "tabs"):
         add_skill(tmp_path, name, description=f"Repairs {name}.")
     finding = Finding(rule="house/style", message="wrong quotes")
 
-    alike = FolderLibrary(tmp_path, embedder=WordEmbedder())
+    alike = FolderLibrary(tmp_path, index=make_index(tmp_path / "home"))
     assert alike.select(finding)[0].name == "quotes"
 
     plain = FolderLibrary(tmp_path)
@@ -208,12 +220,39 @@ def test_likeness_below_the_threshold_counts_as_none(tmp_path: Path) -> None:
     """Weak likeness does not outweigh success."""
     for name in ("quotes", "tabs"):
         add_skill(tmp_path, name, description=f"Repairs {name}.")
-    library = FolderLibrary(tmp_path, embedder=WordEmbedder(), min_similarity=1.1)
+    library = FolderLibrary(tmp_path, index=make_index(tmp_path / "home"), min_similarity=1.1)
     library.count("tabs", "succeeded")
 
     found = library.select(Finding(rule="house/style", message="wrong quotes"))
 
     assert [skill.name for skill in found] == ["tabs", "quotes"]
+
+
+def test_index_and_folders_hold_the_same_number(tmp_path: Path) -> None:
+    """Every skill has its entry in the index: shipped, added, learned, and none of those taken away."""
+    add_skill(tmp_path / "skills", "added")
+    index = make_index(tmp_path / "home")
+    library = FolderLibrary(tmp_path / "skills", index=index)
+    assert index.count() == len(library.skills)
+    library.learn(UNDEFINED, "missing_import", LEARNED_PATH, "t1")
+    assert index.count() == len(library.skills)
+    shutil.rmtree(tmp_path / "skills" / "added")
+    later = FolderLibrary(tmp_path / "skills", index=index)
+    assert index.count() == len(later.skills) == len(library.skills) - 1
+
+
+def test_skills_are_selected_without_an_index_that_fails(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An index that cannot answer is said once, and skills are ranked by order and success."""
+    for name in ("quotes", "tabs"):
+        add_skill(tmp_path, name)
+    library = FolderLibrary(tmp_path, index=BrokenIndex())
+    found = [[skill.name for skill in library.select(Finding(rule="house/a", message=""))] for _ in "ab"]
+    assert found == [["quotes", "tabs"]] * 2
+    assert [record.getMessage() for record in caplog.records if "index" in record.getMessage()] == [
+        "skills are ranked without likeness, their index failed: the disk is gone"
+    ]
 
 
 def test_a_lesson_becomes_a_skill_that_goes_first(tmp_path: Path) -> None:

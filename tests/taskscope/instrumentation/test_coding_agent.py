@@ -122,7 +122,6 @@ invoke_workflow repair
       execute_tool ruff
     plan coder
       retrieval skills
-      retrieval skills
     step skill
       execute_tool skill missing_colon
         execute_tool shell
