@@ -32,7 +32,7 @@ _MEASURES = {"main_us": "main thread", "process_us": "process, until stored / se
 
 def measure(scene: Scene) -> list[Row]:
     """Time each kind of span with 10 attributes and with 3, then at a fixed pace."""
-    pairs = scene.pick(full=2000, quick=500, tiny=20)
+    pairs = scene.pick(full=1500, quick=500, tiny=20)
     rounds = scene.pick(full=6, quick=2, tiny=1)
     rows: list[Row] = []
     with _run_sink() as sink:
