@@ -44,6 +44,7 @@ _REQUESTS_END_S = 1  # uvicorn takes whole seconds
 _TASKS_END_S = 2.5
 _FLUSH_S = 1.0
 _CTRL_C = 130
+_BACKLOG = 2048  # uvicorn's own
 
 _logger = logging.getLogger(__name__)
 
@@ -160,6 +161,7 @@ def _listen(settings: Settings) -> socket.socket:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
+            listener.listen(_BACKLOG)  # at once: who reads the address may ask before uvicorn answers
         except BaseException:
             listener.close()
             raise

@@ -1,0 +1,94 @@
+"""Probes: what they answer, and that they cost nothing and leave no trace."""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskscope.store.history import open_history
+
+from .services import Service, running_service, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@pytest.mark.parametrize(
+    "group, checks",
+    [
+        ("live", {"monitor"}),
+        (
+            "ready",
+            {
+                "store",
+                "disk",
+                "git",
+                "pytest",
+                "ruff",
+                "index",
+                "vector:codebase",
+                "vector:skills",
+                "embedder",
+            },
+        ),
+        ("startup", {"store", "disk", "config"}),
+    ],
+)
+def test_a_group_answers_with_its_checks(service: Service, group: str, checks: set[str]) -> None:
+    """200 in the form of application/health+json, each check with status, time and need."""
+    answer = service.client.get(f"/health/{group}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/health+json")
+    body = answer.json()
+    assert set(body["checks"]) == checks
+    for (found,) in body["checks"].values():
+        assert {"status", "time", "required", "groups", "duration_s", "consecutive_failures"} <= found.keys()
+        assert ("output" in found) == (found["status"] != "pass")
+
+
+def test_two_hundred_probes_at_once_run_no_check_and_make_no_span(service: Service) -> None:
+    """All get the result of the same run, and neither probes nor scrapes stand in the record."""
+    wait_until(lambda: _times(service.client.get("/health/ready").json()), all)
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: service.client.get("/health/ready"), range(200)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({_times(answer.json()) for answer in answers}) == 1
+    service.client.get("/metrics")
+    # A request that is traced, so that those before it would be on record by now as well.
+    service.ask("GET", "/tasks")
+    service.end()
+    with closing(open_history(service.home / "taskscope.db")) as history:
+        names = [row[0] for row in history.connection.execute("SELECT root_name FROM trace")]
+    assert [name for name in names if not name.startswith("health_check ")] == ["GET /tasks"]
+
+
+def _times(body: Mapping[str, Mapping[str, list[dict[str, str]]]]) -> tuple[str, ...]:
+    return tuple(found[0]["time"] for found in body["checks"].values())
+
+
+def test_without_git_it_lives_but_is_not_ready(tmp_path: Path) -> None:
+    """503 from `ready` alone, since a required check of it fails, and the answer says which."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "python").symlink_to(sys.executable)
+    (tmp_path / "work").mkdir()
+    with running_service(tmp_path / "home", tmp_path / "work", PATH=f"{tools}{os.pathsep}") as service:
+        codes = [service.client.get(f"/health/{group}").status_code for group in ("live", "ready", "startup")]
+        (git,) = service.client.get("/health/ready").json()["checks"]["git"]
+    assert codes == [200, 503, 200]
+    assert (git["status"], git["output"]) == ("fail", "git is not installed")
+
+
+def test_monitor_prints_each_check(tmp_path: Path) -> None:
+    """`monitor` serves, and each run of a check is a line of its standard output."""
+    with running_service(tmp_path / "home", tmp_path, "monitor") as service:
+        assert service.process.stdout is not None
+        lines = [service.process.stdout.readline() for _ in range(10)]
+        assert service.client.get("/health/ready").status_code == 200
+    assert {line.split("  ")[2].strip() for line in lines} >= {"store", "disk", "git", "index", "embedder"}
+    assert all(" UTC  " in line for line in lines)
