@@ -84,6 +84,21 @@ def test_without_git_it_lives_but_is_not_ready(tmp_path: Path) -> None:
     assert (git["status"], git["output"]) == ("fail", "git is not installed")
 
 
+def test_a_damaged_store_is_told_and_ends_nothing(tmp_path: Path) -> None:
+    """`ready`, metrics and tasks answer 503 as problems, `live` 200, and the end is a good one."""
+    home = tmp_path / "home"
+    with running_service(home, tmp_path, HEALTHCHECK_INTERVAL="1") as service:
+        for file in home.glob("taskscope.db*"):
+            file.unlink()
+        (home / "taskscope.db").write_text("damaged")
+        wait_until(lambda: service.client.get("/health/ready").status_code, lambda code: code == 503)
+        assert service.client.get("/health/live").status_code == 200
+        for path in ("/metrics", "/tasks", "/tasks/t-1/spans"):
+            answer = service.ask("GET", path)
+            assert (answer.status_code, answer.json()["title"]) == (503, "Service Unavailable")
+        assert service.end() == 0
+
+
 def test_monitor_prints_each_check(tmp_path: Path) -> None:
     """`monitor` serves, and each run of a check is a line of its standard output."""
     with running_service(tmp_path / "home", tmp_path, "monitor") as service:

@@ -46,6 +46,18 @@ def test_a_task_belongs_to_the_trace_of_its_caller(service: Service, work: Path)
     assert servers[0].attributes["http.response.status_code"] == 202
 
 
+def test_a_caller_who_samples_costs_no_task(service: Service, work: Path) -> None:
+    """With the sampled flag off the request has no span, but the task has all of its own, in that trace."""
+    trace_id = "f" * 32
+    body = {"text": "look", "repository": str(make_repository(work / "ice", BROKEN))}
+    headers = {"traceparent": f"00-{trace_id}-{CALLER}-00"}
+    task = service.ask("POST", "/tasks", json=body, headers=headers).json()
+    assert service.wait_for_end(task["task_id"])["trace_id"] == trace_id
+    with closing(open_history(service.home / "taskscope.db")) as history:
+        names = [root.name for root in history.roots(trace_id)]
+    assert names == ["invoke_workflow repair"]
+
+
 def test_a_task_can_be_read_as_the_commands_print_it(service: Service, work: Path) -> None:
     """Its tree begins with the task's span, its log has its start and end, the list has it first."""
     repository = make_repository(work / "steam", BROKEN)
