@@ -9,6 +9,7 @@ import math
 import os
 import re
 import shutil
+import sys
 import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +28,8 @@ _TEXT_LIMIT_BYTES = 64 * 1024
 _HIGHEST_PRIORITY = 9
 _SOURCES = ("api", "cli", "http", "queue", "background")
 _MODELS = "'rules', 'replay:FILE', 'openai:MODEL' or 'anthropic:MODEL'"
+_PYTHONS = frozenset({"python", "python3"})
+"""In a test command these are the target's Python, wherever that lies."""
 _SHIPPED_TOOLS = frozenset({"ruff", "pytest"})
 """Tools with a place of their own: ruff beside our interpreter, pytest in the target's."""
 
@@ -83,7 +86,7 @@ def _check_repository(task: Task) -> Iterator[tuple[str, str]]:
 def _check_python(task: Task) -> Iterator[tuple[str, str]]:
     if task.python is not None and not _is_program(task.python):
         yield "python", f"{str(task.python)!r} is not a program; expected a Python interpreter"
-    if task.test_command and not _has_program(task.test_command[0], task.repository):
+    if task.test_command and not _has_test_program(task.test_command[0], task):
         yield "test_command", f"{task.test_command[0]!r} is not on PATH"
 
 
@@ -130,6 +133,17 @@ def _has_tool(tool: str, task: Task) -> bool:
         return _has_program(tool, task.repository)
     # The target's Python says for itself whether it has pytest; without it the work is not verified.
     return tool == "pytest" or _is_program(Path(sysconfig.get_path("scripts"), tool)) or _on_path(tool)
+
+
+def _has_test_program(name: str, task: Task) -> bool:
+    """Whether it is found where the checks run: the target's Python and what lies beside it come first."""
+    if name in _PYTHONS or _has_program(name, task.repository):
+        return True
+    folders = (task.repository, *task.repository.parents)
+    places = [folder / venv / "bin" for folder in folders for venv in (".venv", "venv")]
+    places += [task.python.parent] if task.python is not None else []
+    places += [Path(sys.executable).parent, Path(os.environ.get("VIRTUAL_ENV", ""), "bin")]
+    return any(_is_program(place / name) for place in places)
 
 
 def _has_program(name: str, repository: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -75,6 +76,19 @@ def test_a_good_task_is_accepted(tmp_path: Path) -> None:
         tools=("git", "ruff", "pytest", "sh"),
         model=f"replay:{tmp_path / 'answers.jsonl'}",
     )
+
+
+def test_a_test_command_is_looked_for_where_the_checks_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python` and what lies beside the target's Python need not be on PATH; what is nowhere is refused."""
+    root = make_repository(tmp_path / "shop")
+    write_files(root, {".venv/bin/check": "#!/bin/sh\n", "package/a.py": ""})
+    (root / ".venv" / "bin" / "check").chmod(0o755)
+    monkeypatch.setenv("PATH", os.defpath)
+    for command in (("python", "-m", "unittest"), ("python3",), ("check", "--all")):
+        assert "test_command" not in violations(root / "package", test_command=command)
+    assert "'no-such-check'" in violations(root, test_command=("no-such-check",))["test_command"]
 
 
 @pytest.mark.parametrize(

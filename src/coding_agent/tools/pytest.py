@@ -33,13 +33,15 @@ _TAIL_CHARACTERS = 4000
 # One broken file, or an -x of the target's own, must not hide what else is wrong.
 _ALL_OF_IT = ("--maxfail=0", "--continue-on-collection-errors")
 _PASSED, _SOME_FAILED, _USAGE, _NO_TESTS = 0, 1, 4, 5
+_PYTHONS = frozenset({"python", "python3"})
 _RAISED = re.compile(r"^E?\s*([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)):? ?(.*)$", re.MULTILINE)
 
 
 class PytestTool:
     """The tests of one work tree; `source` is the user's repository, whose code must not answer instead.
 
-    With a `test_command` that one is run and judged by its exit code alone.
+    With a `test_command` that one is run and judged by its exit code alone. `python` in it is the target's,
+    and each program beside that goes before others, as in an activated environment.
     """
 
     def __init__(
@@ -57,7 +59,11 @@ class PytestTool:
         self._source = source
         self._python = python
         self._limits = limits
-        self._test_command = tuple(test_command)
+        self._test_command = (
+            (str(python), *test_command[1:])
+            if test_command and test_command[0] in _PYTHONS
+            else tuple(test_command)
+        )
         self._timeout = timeout
         self._output_limit_bytes = output_limit_bytes
         self._is_available: bool | None = True if test_command else None
@@ -129,7 +135,8 @@ class PytestTool:
         return load_results(file)
 
     def _spawn(self, argv: Sequence[str], environment: dict[str, str]) -> CommandResult:
-        command = Command(argv=tuple(argv), env={**environment, "PYTHONPATH": self._python_path()})
+        paths = {"PYTHONPATH": self._python_path(), "PATH": self._program_path()}
+        command = Command(argv=tuple(argv), env={**environment, **paths})
         return process.run_process(
             command,
             root=self._root,
@@ -142,6 +149,9 @@ class PytestTool:
         inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         folders = (str(self._root), str(self._root / "src"), *inherited, str(_PLUGIN_FOLDER))
         return os.pathsep.join(filter(None, folders))
+
+    def _program_path(self) -> str:
+        return os.pathsep.join((str(self._python.parent), os.environ.get("PATH", os.defpath)))
 
 
 def _report(result: CommandResult, results: Results, elsewhere: tuple[str, ...]) -> TestReport:

@@ -239,6 +239,24 @@ def test_a_test_command_is_judged_by_its_exit_code(tmp_path: Path) -> None:
         make_tests(tmp_path, test_command=("no-such-command",)).run()
 
 
+def test_python_in_a_test_command_is_the_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python` and the programs beside it are the target's, also where PATH has another or none."""
+    venv.create(tmp_path / "env", symlinks=True)
+    python = tmp_path / "env" / "bin" / "python"
+    beside = python.with_name("check")
+    beside.write_text("#!/bin/sh\necho from the environment\n", encoding="utf-8")
+    beside.chmod(0o755)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    for name in ("python", "python3"):
+        tests = make_tests(
+            tmp_path, python=python, test_command=(name, "-c", "import sys; print(sys.prefix)")
+        )
+        assert tests.run().output_tail == str(tmp_path / "env")
+    assert make_tests(tmp_path, python=python, test_command=("check",)).run().output_tail == (
+        "from the environment"
+    )
+
+
 @pytest.fixture
 def trap(tmp_path: Path) -> tuple[Path, Path, Path]:
     """The user's tree with a good module, a work tree with a broken one, and a Python that prefers the first.
