@@ -99,7 +99,7 @@ def _verify(step: PlannedStep, verifier: Verifier) -> StepResult:
 
 
 def _judge(report: TestReport | None) -> Verification:
-    if report is None or report.imported_elsewhere:
+    if report is None or report.imported_elsewhere or report.is_empty:
         return Verification.NOT_VERIFIED
     return Verification.PASSED if report.is_passed else Verification.FAILED
 
@@ -112,6 +112,9 @@ def _explain(report: TestReport | None) -> tuple[Finding, ...]:
         files = ", ".join(report.imported_elsewhere)
         text = f"the tests imported another copy of {files}: what they say is not about the work tree"
         return (Finding(rule="verify/imported-elsewhere", message=text),)
+    if report.is_empty:
+        text = f"no test ran to its end; {report.skipped} skipped, so nothing was checked"
+        return (Finding(rule="verify/nothing-ran", message=text),)
     if report.is_timed_out:
         return (Finding(rule="verify/hang", message="the checks did not end within their time limit"),)
     failures = tuple(

@@ -212,9 +212,10 @@ class Agent:
             return Verification.FAILED  # the tests have just said so, on this very tree
         step = replace(_VERIFY, arguments={"files_changed": "\n".join(report.files_changed)})
         result = self._execute(equipment, step)
-        if not report.findings:  # else the tests have said it before
-            self._progress.discoveries += result.findings
-        return result.verification or Verification.NOT_VERIFIED
+        verification = result.verification or Verification.NOT_VERIFIED
+        if not report.findings or verification is Verification.NOT_VERIFIED:
+            self._progress.discoveries += result.findings  # else the tests have said it before
+        return verification
 
     def _judge(self, task: Task, report: WorkReport, verification: Verification) -> Outcome:
         outcome = judge(report, verification, by_rules=task.model == "rules")

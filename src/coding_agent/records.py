@@ -290,8 +290,12 @@ class TestReport:
     @property
     def is_passed(self) -> bool:
         """Whether at least one check ran, all passed, and they ran on the work tree's own code."""
-        ran = self.passed > 0 if self.has_counts else True
-        return self.exit_code == 0 and ran and not self.imported_elsewhere
+        return self.exit_code == 0 and not self.is_empty and not self.imported_elsewhere
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the run was good and yet no test passed: all were skipped, say, and nothing was checked."""
+        return self.exit_code == 0 and self.has_counts and self.passed == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

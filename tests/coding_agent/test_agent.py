@@ -20,7 +20,7 @@ from coding_agent.records import (
     Verification,
     WorkReport,
 )
-from tests.coding_agent.repositories import make_repository
+from tests.coding_agent.repositories import make_repository, write_files
 from tests.providers import ScriptedProvider, call_tool, chat_completion
 
 if TYPE_CHECKING:
@@ -69,6 +69,28 @@ def test_edits_that_nothing_can_verify_need_a_review(tmp_path: Path) -> None:
     outcome = run(repository, home=tmp_path / "home")
     assert (outcome.outcome, outcome.verification) == (TaskOutcome.NEEDS_REVIEW, Verification.NOT_VERIFIED)
     assert outcome.files_changed == ("water.py",)
+
+
+def test_a_suite_that_is_skipped_as_a_whole_verifies_nothing(tmp_path: Path) -> None:
+    """Where every test is skipped the edits need a review, and the outcome says why nothing was verified."""
+    test = "import pytest\npytestmark = pytest.mark.skip\ndef test_a(): assert 0\n"
+    repository = make_repository(tmp_path / "shop", {"shop.py": "def f()\n    return 1\n", "test_a.py": test})
+    outcome = run(repository, home=tmp_path / "home")
+    assert (outcome.outcome, outcome.verification) == (TaskOutcome.NEEDS_REVIEW, Verification.NOT_VERIFIED)
+    assert [finding.rule for finding in outcome.findings] == ["verify/nothing-ran"]
+
+
+def test_why_nothing_was_verified_is_told_beside_other_findings(tmp_path: Path) -> None:
+    """What is left to do does not hide that the tests ran on another copy of the changed file."""
+    other = tmp_path / "other"
+    write_files(other, {"shop.py": "def f():\n    return 1\n"})
+    test = (
+        f"import sys\nsys.path.insert(0, {str(other)!r})\nfrom shop import f\ndef test_f(): assert f() == 1\n"
+    )
+    files = {"shop.py": "def f()\n    return 1\n", "test_shop.py": test, "more.py": "print(no_such_name)\n"}
+    outcome = run(make_repository(tmp_path / "shop", files), home=tmp_path / "home")
+    assert outcome.verification is Verification.NOT_VERIFIED
+    assert [finding.rule for finding in outcome.findings] == ["ruff/F821", "verify/imported-elsewhere"]
 
 
 def test_a_healthy_repository_succeeds_without_a_patch(tmp_path: Path) -> None:
