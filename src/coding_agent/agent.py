@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from coding_agent import interrupts
 from coding_agent.errors import AgentError, TaskStoppedError
 from coding_agent.records import (
     ErrorReport,
@@ -164,7 +165,8 @@ class Agent:
     def _rescue_patch(self) -> None:
         """Keep the edits of a task that ends before its time."""
         if self._progress.files_changed and not self._progress.patch:
-            self.save_patch()
+            with interrupts.held_back():
+                self.save_patch()
 
     def _look_around(self, task: Task, equipment: Equipment) -> None:
         self._progress.phase = Phase.RECALL
@@ -245,7 +247,8 @@ class Agent:
             for result in report.steps:
                 if result.repair is not None and result.step.finding and result.step.skill:
                     equipment.library.learn(result.step.finding, result.step.skill, result.repair, task.id)
-        text = f"{task.text.strip()}: {outcome.outcome.value}. {outcome.summary}"
+        done = outcome.summary.replace("\n", " ")
+        text = f"{task.text.strip()}: {outcome.outcome.value}. {done}"
         equipment.memory.upsert(_note(task, "archive", text))
 
     def _ended(self, task: Task, outcome: TaskOutcome, error: BaseException) -> Outcome:
@@ -255,7 +258,7 @@ class Agent:
             logging.WARNING if outcome is TaskOutcome.STOPPED else logging.ERROR,
             "the task ends in phase %s: %s",
             self._progress.phase,
-            str(error) or type(error).__name__,
+            _message(error),
         )
         return Outcome(
             task_id=task.id,
@@ -272,7 +275,7 @@ class Agent:
         step = len(self._progress.steps)
         return ErrorReport(
             type=_error_type(error),
-            message=str(error) or type(error).__name__,
+            message=_message(error),
             task_id=task.id,
             phase=self._progress.phase,
             step=step if self._progress.phase in {Phase.EXECUTE, Phase.VERIFY} else None,
@@ -321,6 +324,12 @@ def _error_type(error: BaseException) -> str:
     return "cancelled" if isinstance(error, KeyboardInterrupt) else type(error).__qualname__
 
 
+def _message(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return str(error) or "stopped by Ctrl-C or a signal"
+    return str(error) or type(error).__name__
+
+
 def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     seen = {(finding.rule, finding.where(), finding.message): finding for finding in findings}
     return tuple(seen.values())
@@ -331,7 +340,7 @@ def _note(task: Task, store: str, text: str) -> MemoryEntry:
 
 
 def _describe_work(report: WorkReport) -> str:
-    """Return one or two sentences for people: what was done, what is left."""
+    """Return what was done and what is left, for people: a sentence on a line of its own for each."""
     done = [
         result.summary
         for result in report.steps
@@ -339,4 +348,4 @@ def _describe_work(report: WorkReport) -> str:
     ]
     left = len(report.findings)
     parts = [f"{text.rstrip('.')}." for text in done] or ["Nothing was changed."]
-    return " ".join(parts + ([f"{left} finding{'s' if left != 1 else ''} left."] if left else []))
+    return "\n".join(parts + ([f"{left} finding{'s' if left != 1 else ''} left."] if left else []))

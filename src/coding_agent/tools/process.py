@@ -13,12 +13,12 @@ import re
 import selectors
 import signal
 import subprocess
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from coding_agent import interrupts
 from coding_agent.errors import ToolFailedError, ToolMissingError
 from coding_agent.records import Command, CommandResult
 
@@ -80,7 +80,7 @@ def run_process(
     inherited = filter_environment(os.environ if env is None else env)
     process = child = None
     try:
-        with _deferred_signals():
+        with interrupts.held_back():  # raised inside of Popen it would leave the child to nobody
             process = _spawn(command, root, {**inherited, **command.env})
         child = _Child(process, command.stdin, output_limit_bytes)
         is_timed_out = child.attend(None if allowed is None else started_at + allowed, limits)
@@ -118,26 +118,6 @@ def _allowed_seconds(timeout: float | None, limits: Limits | None) -> float | No
     left = limits.seconds_left() if limits is not None else None
     known = [seconds for seconds in (timeout, left) if seconds is not None]
     return max(0.0, min(known)) if known else None
-
-
-@contextlib.contextmanager
-def _deferred_signals() -> Iterator[None]:
-    """Let Ctrl-C wait while a child is born: raised inside of Popen it would leave the child to nobody."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # handlers run in the main thread only
-        return
-    arrived: list[int] = []
-    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    handlers = {number: handler for number, handler in found.items() if callable(handler)}
-    for number in handlers:
-        signal.signal(number, lambda number, _: arrived.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for late in arrived:
-            signal.raise_signal(late)
 
 
 def _spawn(command: Command, root: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -11,6 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coding_agent import interrupts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,7 +27,8 @@ def reserved_folder(home: Path, task_id: str, *, should_keep: bool) -> Iterator[
         yield folder
     finally:
         if not should_keep:
-            remove_tree(folder)
+            with interrupts.held_back():  # who is in a hurry presses Ctrl-C twice
+                remove_tree(folder)
 
 
 def remove_tree(folder: Path) -> None:
