@@ -18,7 +18,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict, Field
 
-from taskscope.errors import NotFoundError
+from taskscope.errors import NotFoundError, StoreError
 from taskscope.store.shapes import shape_log, shape_span, shape_task
 from taskscope.tasks.records import TaskRequest
 from taskscope.telemetry import spans
@@ -119,7 +119,7 @@ class _TaskRoutes:
         """One task: how it stands or how it ended."""
         try:
             return JSONResponse(shape_task(self._read("task", lambda history: _find(history, task_id))))
-        except NotFoundError:
+        except (NotFoundError, StoreError):
             entry = self._desk.find(task_id)
             if entry is None:
                 raise

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from opentelemetry import trace
 
+from coding_agent import interrupts
 from coding_agent.build import build_agent
 from coding_agent.errors import AgentError, BudgetExceededError, InvalidTaskError, ToolMissingError
 from coding_agent.limits import TaskLimits
@@ -123,11 +124,14 @@ class TaskRunner:
                 on_start(task.id, trace_id)
             agent = build_agent(task, self._agent_settings(), gate=self._gate(task), limits=limits)
             outcome = agent.run(task)
-            patch = self._keep(task, outcome)
-            self._note_end(task, outcome, patch)
-            _finish(span, outcome)
-            _tell_end(outcome)
+            with interrupts.held_back():
+                patch = self._keep(task, outcome)
+                self._note_end(task, outcome, patch)
+                _finish(span, outcome)
+                _tell_end(outcome)
         self._recording.flush(_FLUSH_TIMEOUT_S)
+        if outcome.error is not None and outcome.error.type == InvalidTaskError.error_type:
+            raise TaskRefusedError(outcome.error.message)  # found out at work: another is in place there
         return RunResult(
             task_id=task.id,
             trace_id=trace_id,
@@ -223,7 +227,8 @@ class TaskRunner:
         index = read_index_status(self._settings.home)
         if not index.chunks:
             return False, "nothing is indexed yet; the first task does it"
-        return True, f"{index.chunks} passages of {index.files} files in {index.repositories} repositories"
+        places = "1 repository" if index.repositories == 1 else f"{index.repositories} repositories"
+        return True, f"{index.chunks} passages of {index.files} files in {places}"
 
     def probe_vectors(self, collection: str) -> tuple[bool, str]:
         """Whether a collection (`codebase` of all repositories, or `skills`) answers a search."""
