@@ -176,10 +176,8 @@ class HealthMonitor:
                 severity=events.HEALTH_SEVERITIES.get(report.status, events.INFO),
                 context=span.context if span else None,
             )
-            if self._on_transition is not None:
-                self._on_transition(report, previous)
-        if self._on_result is not None:
-            self._on_result(report)
+            _call(self._on_transition, report, previous)
+        _call(self._on_result, report)
 
     # --- what is known
 
@@ -273,6 +271,15 @@ class _Run:
         self.ended = time.monotonic()
         self.result = result
         self._queue.put(self)
+
+
+def _call(listener: Callable[..., object] | None, *arguments: object) -> None:
+    """Tell a listener, if there is one; what it raises must not keep the other checks from being told."""
+    try:
+        if listener is not None:
+            listener(*arguments)
+    except Exception:  # the border to whoever listens
+        _logger.exception("a listener of the health checks failed")
 
 
 def _make_span(check: Check, *, started_ns: int | None = None) -> spans.HealthSpan:

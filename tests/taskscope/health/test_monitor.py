@@ -88,29 +88,39 @@ def test_a_span_tells_check_group_need_and_failures_in_a_row(span_recorder: Span
     }
 
 
+class CountingLock:
+    """A lock that tells how many have come, those who still wait among them."""
+
+    def __init__(self, expected: int) -> None:
+        self.everybody_came = threading.Event()
+        self._left = expected
+        self._count, self._lock = threading.Lock(), threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._count:
+            self._left -= 1
+            if not self._left:
+                self.everybody_came.set()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 def test_two_hundred_who_ask_at_once_cause_one_run() -> None:
     """Who comes while a cycle runs gets its results."""
-    everybody, release = threading.Barrier(200), threading.Event()
+    gate = CountingLock(200)
 
     def look() -> CheckResult:
-        release.wait()
+        gate.everybody_came.wait()
         return PASS
 
     check = ScriptedCheck(look)
     monitor = HealthMonitor([check])
-
-    def ask() -> str:
-        everybody.wait()
-        return monitor.run_all().status
-
+    monitor._cycle = gate  # type: ignore[assignment]  # to know when all of them wait
     with ThreadPoolExecutor(200) as pool:
-        asked = [pool.submit(ask) for _ in range(199)]
-        everybody.wait()
-        release.set()
-        found = {one.result() for one in asked}
-    assert found == {"pass"}
-    # One run for those who came while it ran; who came after its end may have begun another.
-    assert check.runs <= 2
+        found = {one.result().status for one in [pool.submit(monitor.run_all) for _ in range(200)]}
+    assert (found, check.runs) == ({"pass"}, 1)
 
 
 def test_probes_run_nothing() -> None:
@@ -240,18 +250,42 @@ def test_started_it_goes_on_until_it_is_stopped() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "taskscope-health"]
 
 
-def test_a_callback_that_raises_does_not_end_the_watch(caplog: pytest.LogCaptureFixture) -> None:
-    """The cycle is logged as failed and the next one comes."""
-    third = threading.Event()
-    calls: list[int] = []
+def test_a_listener_that_raises_keeps_no_check_from_being_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Its mistakes are logged; every check is settled, and every listener called."""
+    told: list[str] = []
 
-    def fail(_report: CheckReport) -> None:
-        calls.append(1)
-        if len(calls) == 3:
-            third.set()
+    def fail(report: CheckReport, *_: object) -> None:
+        told.append(report.name)
         raise RuntimeError("planted")
 
-    monitor = HealthMonitor([ScriptedCheck()], interval=0.001, on_result=fail)
+    checks = [ScriptedCheck(FAIL, name="a"), ScriptedCheck(name="b")]
+    report = HealthMonitor(checks, on_result=fail, on_transition=fail).run_all()
+    assert sorted(told) == ["a", "a", "b"]
+    assert {check.name: check.status for check in report.checks} == {"a": "fail", "b": "pass"}
+    assert caplog.text.count("a listener of the health checks failed") == 3
+
+
+def test_a_cycle_that_cannot_run_does_not_end_the_watch(caplog: pytest.LogCaptureFixture) -> None:
+    """A host without room for another thread is logged, and the next interval tries again."""
+    third = threading.Event()
+
+    class Unstartable(ScriptedCheck):
+        timeout_reads = 0
+
+        @property
+        def timeout(self) -> float:
+            self.timeout_reads += 1
+            if self.timeout_reads >= 4:
+                third.set()
+            if self.timeout_reads >= 2:  # the first reading is that of the monitor's start
+                raise RuntimeError("planted")
+            return 1.0
+
+        @timeout.setter
+        def timeout(self, _seconds: float) -> None:
+            pass
+
+    monitor = HealthMonitor([Unstartable()], interval=0.001)
     monitor.start()
     assert third.wait(60)
     monitor.stop(60)

@@ -118,7 +118,11 @@ def running_service(home: Path, folder: Path, *command: str, **variables: str) -
             yield Service(process, url, home, client)
     finally:
         if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
             process.kill()
-        process.wait(PATIENCE_S)
+            raise
         process.stdout.close()
         process.stderr.close()
