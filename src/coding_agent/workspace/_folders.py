@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
+import tempfile
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -17,18 +19,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OWNER_ONLY = 0o700
+_SMALLEST_ROOM_BYTES = 16 * 1024 * 1024
+"""What git and a test run need at least."""
 
 
 @contextmanager
 def reserved_folder(home: Path, task_id: str, *, should_keep: bool) -> Iterator[Path]:
-    """Make `$home/work/<task id>`, or with a number behind it where that exists; remove it unless kept."""
-    folder = _make_folder(home, task_id)
+    """Make `$home/work/<task id>`, or with a number behind it where that exists; remove it unless kept.
+
+    Where the home's disk is as good as full it is made among the temporary files, if there is room.
+    """
+    place = _find_place(home)
+    folder = _make_folder(place, task_id)
     try:
         yield folder
     finally:
         if not should_keep:
             with interrupts.held_back():  # who is in a hurry presses Ctrl-C twice
                 remove_tree(folder)
+                if place.parent != home:  # made for this folder alone
+                    place.rmdir()
 
 
 def remove_tree(folder: Path) -> None:
@@ -49,9 +59,21 @@ def _open_folders(top: Path) -> None:
                     path.chmod(stat.S_IRWXU)
 
 
-def _make_folder(home: Path, name: str) -> Path:
+def _find_place(home: Path) -> Path:
     work = home / "work"
-    work.mkdir(parents=True, exist_ok=True, mode=_OWNER_ONLY)
+    temporary = Path(tempfile.gettempdir())
+    try:
+        work.mkdir(parents=True, exist_ok=True, mode=_OWNER_ONLY)
+        free_bytes = shutil.disk_usage(work).free
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        free_bytes = 0
+    is_full = free_bytes < _SMALLEST_ROOM_BYTES < shutil.disk_usage(temporary).free
+    return Path(tempfile.mkdtemp(prefix="work-", dir=temporary)) if is_full else work
+
+
+def _make_folder(work: Path, name: str) -> Path:
     for number in count(1):
         folder = work / (name if number == 1 else f"{name}.{number}")
         try:
