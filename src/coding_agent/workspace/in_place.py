@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,7 @@ class InPlaceWorkspace:
 
 @contextmanager
 def _exclusive(home: Path, top: Path) -> Iterator[None]:
-    """Hold the repository against other tasks in place, of this process and of others with the same home."""
+    """Hold the repository against other tasks in place, of this process and of others."""
     folder = home / "locks"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = (
@@ -84,7 +85,7 @@ def _exclusive(home: Path, top: Path) -> Iterator[None]:
             raise _busy(top)
         _held.add(file)
     try:
-        with file.open("w") as stream:
+        with file.open("w") as stream, _locked_folder(top):
             try:
                 fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -93,6 +94,23 @@ def _exclusive(home: Path, top: Path) -> Iterator[None]:
     finally:
         with _guard:
             _held.discard(file)
+
+
+@contextmanager
+def _locked_folder(top: Path) -> Iterator[None]:
+    """Hold the folder itself, which keeps out those with another home; nothing is written for it."""
+    folder = os.open(top, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(folder)
+        raise _busy(top) from error
+    except OSError:  # a file system without locks on folders (NFS): the lock of the home has to do
+        pass
+    try:
+        yield
+    finally:
+        os.close(folder)
 
 
 def _busy(top: Path) -> InvalidTaskError:

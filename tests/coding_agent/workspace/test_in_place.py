@@ -91,12 +91,13 @@ def test_two_tasks_of_one_process_exclude_each_other(tmp_path: Path) -> None:
         assert tree == root / "part"
 
 
-def test_two_processes_exclude_each_other(tmp_path: Path) -> None:
-    """A task of another process is refused as well, until that process has ended, by kill -9 if need be."""
+@pytest.mark.parametrize("home", ["home", "other"])
+def test_two_processes_exclude_each_other(tmp_path: Path, home: str) -> None:
+    """Another process is kept out, whatever its home, until this one has ended, by kill -9 if need be."""
     root = make_repository(tmp_path / "repo", {"a": ""})
     (tmp_path / "link").symlink_to(root)
     workspace = open_in_place(root, tmp_path / "home")
-    command = [sys.executable, "-c", HOLD, str(tmp_path / "link"), str(tmp_path / "home")]
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "link"), str(tmp_path / home)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
