@@ -33,7 +33,8 @@ from coding_agent.retrieval import (
 )
 from coding_agent.validation import validate_task
 from taskscope.config import open_private
-from taskscope.errors import UsageError
+from taskscope.errors import StoreError, StoreTooNewError, UsageError
+from taskscope.store.database import open_database
 from taskscope.store.records import TaskNote
 from taskscope.telemetry import context, spans
 from taskscope.telemetry.providers import get_providers
@@ -99,10 +100,15 @@ class TaskRunner:
     ) -> RunResult:
         """Run the task to its end; how it ended is in the result, and only a refused task raises.
 
+        A store that a newer version has changed refuses every task (StoreTooNewError).
+
         `on_start` is told the task's id and trace id once both are on record. `parent` holds the caller's
         span. `limits` let another thread stop the task.
         """
-        return self._run(self.check(request), on_start, parent, limits)
+        task = self.check(request)
+        if not self._settings.disabled:
+            _refuse_newer_store(self._settings.store_path)
+        return self._run(task, on_start, parent, limits)
 
     def prepare(self, request: TaskRequest, *, parent: Context | None = None) -> PreparedTask:
         """Return the task, checked and not begun; TaskRefusedError names all that is wrong with it."""
@@ -318,6 +324,15 @@ class PreparedTask:
 def caller_context(environment: Mapping[str, str]) -> Context:
     """Return the context of whoever started this process, from TRACEPARENT and TRACESTATE."""
     return context.extract(environment)
+
+
+def _refuse_newer_store(path: Path) -> None:
+    try:
+        open_database(path, create=False, read_only=True).close()
+    except StoreTooNewError:
+        raise
+    except StoreError:  # none yet, or one that cannot be used: the recording warns, and the task goes on
+        return
 
 
 def _is_live(model: str) -> bool:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import sqlite3
 import stat
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from taskscope.bootstrap import build_runtime
 from taskscope.config import load_settings
+from taskscope.errors import StoreTooNewError
 from taskscope.store.history import open_history
 from taskscope.tasks.records import TaskRequest
 from taskscope.tasks.runner import TaskRefusedError
@@ -56,6 +60,35 @@ def fix() -> Answer:
         calls=[call_tool("run_skill", {"skill": "missing_colon", "finding": 1})],
         usage={"prompt_tokens": 8, "completion_tokens": 2, "total_tokens": 10},
     )
+
+
+def test_a_store_of_a_newer_version_refuses_the_task(tmp_path: Path) -> None:
+    """Nothing is done where the record of it would be lost, and the store stays as it is."""
+    repository = make_repository(tmp_path / "water", BROKEN)
+    home = tmp_path / "home"
+    home.mkdir()
+    with closing(sqlite3.connect(home / "taskscope.db")) as store:
+        store.execute("PRAGMA user_version = 99")
+    before = (home / "taskscope.db").read_bytes()
+    with runtime(home) as made, pytest.raises(StoreTooNewError, match="schema version 99"):
+        made.runner.run(request(repository))
+    assert (home / "taskscope.db").read_bytes() == before
+    assert list((home / "tasks").iterdir()) == []
+
+
+def test_a_second_task_in_place_is_refused(tmp_path: Path) -> None:
+    """While another process is at work in place on the repository, also with another home, none begins."""
+    repository = make_repository(tmp_path / "water", BROKEN)
+    folder = os.open(repository, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with (
+            runtime(tmp_path / "home") as made,
+            pytest.raises(TaskRefusedError, match="another task is at work in place"),
+        ):
+            made.runner.run(request(repository, in_place=True))
+    finally:
+        os.close(folder)
 
 
 def test_the_ledger_says_what_the_result_says(tmp_path: Path) -> None:
