@@ -106,7 +106,12 @@ class Ingest:
     def recover(self) -> int:
         """Close what dead processes left open, one transaction for each; the number of spans closed."""
         folder = find_locks_path(self._connection)
-        return sum(self._bury(process, end_ns) for process, end_ns in find_dead(self._connection, folder))
+        closed = 0
+        for process, end_ns in find_dead(self._connection, folder):
+            closed += self._bury(process, end_ns)
+            with contextlib.suppress(OSError):  # its row says now that it ended, so nobody asks for the file
+                (folder / process.lock).unlink(missing_ok=True)
+        return closed
 
     def end_process(self, ended_ns: int) -> None:
         """Note that this process ended well; spans that it left open read as interrupted."""

@@ -131,6 +131,17 @@ def test_a_process_that_ends_well_leaves_no_lock(store: Store) -> None:
         assert history.find_task().outcome == "interrupted"
 
 
+def test_the_locks_of_the_dead_are_tidied_up(store: Store) -> None:
+    """Whoever closes what a killed process left open removes its lock file, and no living one's."""
+    with _victim(store.path, "t-1") as dead, _victim(store.path, "t-2"):
+        _kill(dead)
+        store.session.recover()
+        left = {lock.name for lock in (store.path.parent / "journal").iterdir()}
+        with closing(store.read()) as connection:
+            assert left == {process.lock for process in read_processes(connection)}
+    assert len(left) == 2
+
+
 def test_a_living_process_is_not_taken_for_dead(store: Store) -> None:
     """By its own threads, by another process, or after its lock file was tidied away."""
     with _victim(store.path), open_history(store.path) as history:
