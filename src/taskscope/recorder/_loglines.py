@@ -39,7 +39,7 @@ _ATTRIBUTES: Final = {
 }
 """Fields of a line that have a name in the telemetry contract."""
 _OWN = frozenset({"timestamp", "level", "logger", "event", "trace_id", "span_id"})
-_NOT_IN_TEXT = frozenset({"timestamp", "level", "logger", "event", "exception", "trace_id", "span_id"})
+_NOT_IN_TEXT = _OWN | {"exception", "task_kind"}
 # What a terminal would obey: C0 and C1 controls except tab and newline, and marks that turn the direction.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _COLORS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "1;31"}
@@ -97,7 +97,11 @@ def as_text(line: Mapping[str, Any], *, has_color: bool) -> str:
 def as_record(line: Mapping[str, Any], record: logging.LogRecord, resource: bytes) -> LogRecord:
     """Return the line as the store and OTLP know it; its logger is the scope, `resource` is serialized."""
     number, name = next((number, name) for level, number, name in _SEVERITIES if record.levelno >= level)
-    attributes = {_ATTRIBUTES.get(key, key): value for key, value in line.items() if key not in _OWN}
+    attributes = {
+        _ATTRIBUTES.get(key, key): value
+        for key, value in line.items()
+        if key not in _OWN and value is not None  # records keep to scalars and arrays
+    }
     trace_id, span_id = _identifier(line.get("trace_id"), 16), _identifier(line.get("span_id"), 8)
     time_ns = int(record.created * 1e9)
     encoded = b"".join(

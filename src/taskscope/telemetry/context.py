@@ -121,12 +121,13 @@ def stamp(context: Context | None = None) -> dict[str, str]:
 
 
 def log_fields() -> dict[str, str]:
-    """Return task_id, request_id, agent_id and skill_id, as far as known here, for a log line."""
+    """Return task_id, task_kind, request_id, agent_id and skill_id, as far as known here, for a log line."""
     frame = get_frame()
     if frame is None:
         return {}
     known = {
         "task_id": frame.task_id,
+        "task_kind": frame.task_kind,
         "request_id": frame.request_id,
         "agent_id": frame.agent,
         "skill_id": frame.skill,

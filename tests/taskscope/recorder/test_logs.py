@@ -290,10 +290,11 @@ def test_long_values_are_cut_after_redaction(home: Path) -> None:
 def test_the_store_gets_an_otlp_record(home: Path) -> None:
     """The record's body decodes with OpenTelemetry's own classes to the same facts."""
     recording = FakeRecording()
-    configure(home, recording=recording, context_fields=lambda: {"task_id": "t-1", "skill_id": "colon"})
+    told = {"task_id": "t-1", "task_kind": "repair", "skill_id": "colon"}
+    configure(home, recording=recording, context_fields=lambda: told)
     context = SpanContext(0xABC, 0xDEF, is_remote=False)
     with trace.use_span(NonRecordingSpan(context)):
-        structlog.get_logger("a.b").warning("slow", seconds=1.5)
+        structlog.get_logger("a.b").warning("slow", seconds=1.5, error=None)
     (record,) = recording.records
     decoded = OtlpLogRecord.FromString(record.encoded)
     attributes = {item.key: item.value for item in decoded.attributes}
@@ -302,7 +303,9 @@ def test_the_store_gets_an_otlp_record(home: Path) -> None:
     assert (decoded.trace_id, decoded.span_id) == (record.trace_id, record.span_id)
     assert (record.trace_id, record.span_id) == ((0xABC).to_bytes(16), (0xDEF).to_bytes(8))
     assert attributes["taskscope.task.id"].string_value == record.attributes["taskscope.task.id"] == "t-1"
+    assert attributes["taskscope.task.kind"].string_value == "repair"
     assert attributes["gen_ai.skill.name"].string_value == "colon"
+    assert "error" not in attributes
     assert attributes["seconds"].double_value == 1.5
     assert InstrumentationScope.FromString(record.source.scope).name == "a.b"
     assert record.source.resource == b"resource"

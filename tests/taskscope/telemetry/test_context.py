@@ -23,22 +23,23 @@ TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 def test_log_lines_know_where_they_are() -> None:
     """Task, request, agent and skill are known inside of their spans, recorded or not, and nowhere else."""
     with context.request("r-1"), manual.task("repair", task_id="t-1"):
-        assert context.log_fields() == {"task_id": "t-1", "request_id": "r-1"}
+        assert context.log_fields() == {"task_id": "t-1", "task_kind": "repair", "request_id": "r-1"}
         with manual.agent("coder"), manual.skill("missing_colon"):
             assert context.log_fields() == {
                 "task_id": "t-1",
+                "task_kind": "repair",
                 "request_id": "r-1",
                 "agent_id": "coder",
                 "skill_id": "missing_colon",
             }
-        assert context.log_fields() == {"task_id": "t-1", "request_id": "r-1"}
+        assert context.log_fields() == {"task_id": "t-1", "task_kind": "repair", "request_id": "r-1"}
     assert context.log_fields() == {}
 
 
 def test_task_within_a_task_is_a_task_of_its_own(span_recorder: SpanRecorder) -> None:
     """An inner task has its own id, and the agent around it is not its agent."""
     with manual.task("outer"), manual.agent("coder"), manual.task("inner") as inner, manual.tool("files"):
-        assert context.log_fields() == {"task_id": inner.id}
+        assert context.log_fields() == {"task_id": inner.id, "task_kind": "inner"}
     _, _, _, tool = (span.attributes or {} for span in span_recorder.spans)
     assert tool["taskscope.task.id"] == "t-2"
     assert "gen_ai.agent.name" not in tool
