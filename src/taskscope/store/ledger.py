@@ -14,7 +14,7 @@ from taskscope.semconv import spans
 
 from .records import STATUS_ERROR, SpanRecord, TaskNote
 from .roles import Role
-from .rules import number_of
+from .rules import is_made, is_unpriced, number_of
 
 # A workflow inside of a task carries the task's id too: only the span that opened the row may go on with it,
 # until it has ended or a later attempt begins.
@@ -108,7 +108,8 @@ def _enter_call(connection: sqlite3.Connection, span: SpanRecord, role: Role) ->
     task_id = _text(span, attr.TASK_ID)
     status = span.attributes.get(attr.COST_STATUS)
     cost = number_of(span, attr.COST_MICRO_USD) if status == spans.COST_STATUSES[0] else None
-    if status is not None:
+    unpriced = is_unpriced(span, role)
+    if cost is not None or unpriced:
         connection.execute(
             "INSERT INTO charge(time, task, micro_usd) VALUES(?, ?, ?)", (span.end_ns, task_id, cost)
         )
@@ -118,12 +119,12 @@ def _enter_call(connection: sqlite3.Connection, span: SpanRecord, role: Role) ->
     is_replay = span.attributes.get(attr.LLM_MODE) == "replay"
     row = {
         "id": task_id,
-        "calls": int(is_inference),
+        "calls": int(is_inference and is_made(span)),
         "replayed": int(is_inference and is_replay),
         "input": number_of(span, attr.GEN_AI_USAGE_INPUT_TOKENS) if is_inference else None,
         "output": number_of(span, attr.GEN_AI_USAGE_OUTPUT_TOKENS) if is_inference else None,
         "cost": cost,
-        "unpriced": int(status is not None and cost is None),
+        "unpriced": int(unpriced),
     }
     connection.execute(_CALL, row)
 

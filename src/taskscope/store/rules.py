@@ -55,9 +55,26 @@ def _attribute(key: str) -> _Value:
     return lambda span: number_of(span, key)
 
 
+def is_made(span: SpanRecord) -> bool:
+    """Whether a call was made at all: at a used up budget the model is not asked."""
+    return span.attributes.get(attr.ERROR_TYPE) != spans.ERROR_BUDGET_EXCEEDED
+
+
 def is_live(span: SpanRecord) -> bool:
     """Whether a call went to a real model; a replayed one counts in no call, token or cost metric."""
-    return span.attributes.get(attr.LLM_MODE) != "replay"
+    return span.attributes.get(attr.LLM_MODE) != "replay" and is_made(span)
+
+
+def is_unpriced(span: SpanRecord, role: Role) -> bool:
+    """Whether nobody knows what a live call cost: its span says so, or says nothing and left the process.
+
+    It says nothing when its process died meanwhile, and when another instrumentation made it.
+    """
+    status = span.attributes.get(attr.COST_STATUS)
+    if status is not None or role is not Role.INFERENCE:
+        return status == "unknown" and is_live(span)
+    is_in_process = span.attributes.get(attr.GEN_AI_PROVIDER_NAME) == "local"
+    return is_live(span) and not (is_in_process and attr.SERVER_ADDRESS not in span.attributes)
 
 
 def _live(value: _Value) -> _Value:
@@ -77,8 +94,8 @@ def _positive(key: str) -> _Value:
     return value
 
 
-def _when(key: str, expected: str) -> _Value:
-    return lambda span: 1 if span.attributes.get(key) == expected else None
+def _unpriced(role: Role) -> _Value:
+    return lambda span: 1 if is_unpriced(span, role) else None
 
 
 def _has(key: str, value: _Value) -> _Value:
@@ -111,10 +128,7 @@ def _labels(**values: str) -> Callable[[SpanRecord], Iterable[_Overrides]]:
 
 _TEXT = _labels(GEN_AI_TOKEN_MODALITY="text")  # noqa: S106  tokens of a model
 
-_COST = (
-    Rule(metrics.LLM_COST, _live(_attribute(attr.COST_MICRO_USD))),
-    Rule(metrics.LLM_UNPRICED_CALLS, _live(_when(attr.COST_STATUS, "unknown"))),
-)
+_COST = Rule(metrics.LLM_COST, _live(_attribute(attr.COST_MICRO_USD)))
 
 _OPERATION = Rule(metrics.OPERATION_DURATION, _duration)
 
@@ -159,13 +173,15 @@ RULES: Mapping[Role, tuple[Rule, ...]] = {
         Rule(metrics.INFERENCE_INPUT_TOKENS, _live(_attribute(attr.GEN_AI_USAGE_INPUT_TOKENS))),
         Rule(metrics.INFERENCE_OUTPUT_TOKENS, _live(_attribute(attr.GEN_AI_USAGE_OUTPUT_TOKENS))),
         Rule(metrics.LLM_RETRIES, _live(_positive(attr.LLM_RETRY_COUNT))),
-        *_COST,
+        _COST,
+        Rule(metrics.LLM_UNPRICED_CALLS, _unpriced(Role.INFERENCE)),
     ),
     Role.EMBEDDINGS: (
         _OPERATION,
         Rule(metrics.EMBEDDINGS_CACHE_LOOKUPS, _hits, _labels(CACHE_RESULT="hit")),
         Rule(metrics.EMBEDDINGS_CACHE_LOOKUPS, _misses, _labels(CACHE_RESULT="miss")),
-        *_COST,
+        _COST,
+        Rule(metrics.LLM_UNPRICED_CALLS, _unpriced(Role.EMBEDDINGS)),
     ),
     Role.RETRIEVAL: (
         _OPERATION,

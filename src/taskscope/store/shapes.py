@@ -88,11 +88,8 @@ def shape_task(task: TaskSummary) -> dict[str, Any]:
 
 def shape_cost(task: TaskSummary) -> dict[str, Any]:
     """Return `{micro_usd, status, unpriced_calls}`; the amount is null unless every live call had a price."""
-    has_live_calls = task.llm_calls > task.replayed_calls
-    if task.unpriced_calls or (has_live_calls and task.cost_micro_usd is None):
-        status = "unknown"
-    else:
-        status = "no_llm_calls" if task.cost_micro_usd is None else "known"
+    has_cost = task.unpriced_calls or task.cost_micro_usd is not None
+    status = ("unknown" if task.unpriced_calls else "known") if has_cost else "no_llm_calls"
     amount = task.cost_micro_usd if status == "known" else None
     return {"micro_usd": amount, "status": status, "unpriced_calls": task.unpriced_calls}
 

@@ -146,7 +146,8 @@ class ModelSpan(Operation):
             return
         if self._items:
             self.update({attr.LLM_CHUNK_COUNT: self._items, attr.LLM_STREAM_OUTCOME: self._stream_outcome()})
-        if self._is_live and not self._is_in_process:
+        # At a used up budget the call was not made: there is nothing to price.
+        if self._is_live and not self._is_in_process and self.error_type != names.ERROR_BUDGET_EXCEEDED:
             self._settle_price()
 
     def _break(self, error: BaseException) -> None:
@@ -219,8 +220,8 @@ def chat(
 ) -> ModelSpan:
     """`chat {model}`: one call of a model, retries inside; INTERNAL in this process, else CLIENT.
 
-    gen_ai.provider.name, .request.*, server.*, taskscope.llm.{mode,origin} at the start; .usage.*, .response.*,
-    taskscope.llm.retry_count, taskscope.cost.* (live calls that leave the process only) at the end.
+    gen_ai.provider.name, .request.*, server.*, taskscope.llm.{mode,origin} at the start; .usage.*,
+    .response.*, taskscope.llm.retry_count, taskscope.cost.* (live calls that leave the process only) at the end.
     """
     facts = {
         attr.GEN_AI_OPERATION_NAME: names.CHAT,

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from taskscope.semconv import attributes as attr
+from taskscope.store.aggregates import read_aggregates
 from taskscope.store.records import TaskNote
 
-from .builders import SECOND, START, make_chat, make_span, make_task, open_and_end
+from .builders import SECOND, START, make_chat, make_span, make_task, open_and_end, values_of
 
 if TYPE_CHECKING:
     from taskscope.store.history import History
@@ -67,6 +69,36 @@ def test_a_replayed_call_costs_nothing(store: Store, history: History) -> None:
         0,
     )
     assert history.cost_since(0) == (0, 0)
+
+
+def test_a_call_that_the_budget_refused_is_no_call(store: Store, history: History) -> None:
+    """The model was not asked: nothing is counted, and nothing has an unknown cost."""
+    refused = {**_USAGE, attr.LLM_MODE: "live", attr.ERROR_TYPE: "budget_exceeded"}
+    store.write(*open_and_end(make_task()), make_chat(refused))
+    found = history.find_task()
+    assert (found.llm_calls, found.unpriced_calls, history.cost_since(0)) == (0, 0, (0, 0))
+
+
+@pytest.mark.parametrize(
+    "facts, unpriced",
+    [
+        ({}, 1),
+        ({attr.GEN_AI_PROVIDER_NAME: "local", attr.SERVER_ADDRESS: "127.0.0.1"}, 1),
+        ({attr.GEN_AI_PROVIDER_NAME: "local"}, 0),
+        ({attr.LLM_MODE: "replay"}, 0),
+    ],
+    ids=["left the process", "own server", "in process", "replayed"],
+)
+def test_a_call_that_says_nothing_of_its_cost(
+    store: Store, history: History, facts: dict[str, str], unpriced: int
+) -> None:
+    """It is unknown where the call left the process, say of one that was killed or that others traced."""
+    store.write(*open_and_end(make_task()), make_chat({attr.TASK_ID: "t-1", **facts}))
+    found = history.find_task()
+    assert (found.llm_calls, found.unpriced_calls, history.cost_since(0)) == (1, unpriced, (0, unpriced))
+    with closing(store.read()) as connection:
+        counted = values_of(read_aggregates(connection), "taskscope.llm.unpriced_calls")
+    assert list(counted.values()) == [1] * unpriced
 
 
 def test_cost_is_that_of_calls_that_ended_since(store: Store, history: History) -> None:

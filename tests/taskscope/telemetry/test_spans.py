@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -518,6 +519,21 @@ def test_what_leaves_no_process_has_no_cost(
         call.record_usage(input_tokens=10, output_tokens=3)
     task = only(span_recorder)
     carried = {*task["attributes"], *task["children"][0]["attributes"]}
+    assert not {key for key in carried if "cost" in key}
+    assert pricer.asked == []
+
+
+def test_refused_call_is_not_priced(span_recorder: SpanRecorder, pricer: ScriptedPricer) -> None:
+    """At a used up budget the model was not asked, so nothing is unknown about what that cost."""
+
+    class UsedUpError(Exception):
+        error_type = "budget_exceeded"
+
+    with spans.task("repair"), contextlib.suppress(UsedUpError), spans.chat("gpt", provider="openai"):
+        raise UsedUpError
+    task = only(span_recorder)
+    carried = {*task["attributes"], *task["children"][0]["attributes"]}
+    assert task["children"][0]["attributes"]["error.type"] == "budget_exceeded"
     assert not {key for key in carried if "cost" in key}
     assert pricer.asked == []
 
