@@ -69,8 +69,13 @@ def _tell_head(task: TaskSummary, screen: Screen, now_ns: int) -> Iterator[str]:
     yield label("started", screen, time + (f", attempt {task.attempt}" if task.attempt > 1 else ""))
     if task.model:
         yield label("model", screen, clean(task.model))
-    if task.summary:
-        yield label("did", screen, clean(task.summary))
+    yield from tell_work(task.summary, screen)
+
+
+def tell_work(summary: str | None, screen: Screen) -> Iterator[str]:
+    """Yield what was done, one line for each thing, cut where the terminal ends."""
+    for number, line in enumerate((summary or "").splitlines()):
+        yield label("" if number else "did", screen, shorten(line, screen.width - _LABEL))
 
 
 def _tell_interruption(task: TaskSummary, root: SpanNode, screen: Screen) -> Iterator[str]:
@@ -159,6 +164,8 @@ def _describe_cost(task: TaskSummary, root: SpanNode) -> str:
         reasons = _unknown_reasons(root)
         why = f" ({', '.join(reasons)})" if reasons else ""
         return f"unknown: {count(task.unpriced_calls, 'call')} without a price{why}{known}"
+    if task.llm_calls > task.replayed_calls:
+        return "none: no call left this process"
     if task.replayed_calls:
         return "none: what a recording answers costs nothing now"
     return "none: no LLM calls"

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from .live import Follower
-from .overview import apply_line, describe_outcome, label, paint_outcome, tell_reasons
+from .overview import apply_line, describe_outcome, label, paint_outcome, tell_reasons, tell_work
 from .reading import read_settings
 from .shapes import to_json
 from .task_file import build_request
@@ -105,8 +105,7 @@ def tell_result(result: RunResult, screen: Screen) -> Iterator[str]:
     words = describe_outcome(result.outcome, result.verification)
     yield ""
     yield f"{screen.paint.loud(clean(result.task_id))}  {paint_outcome(words, result.outcome, screen.paint)}"
-    if result.summary:
-        yield label("did", screen, clean(result.summary))
+    yield from tell_work(result.summary, screen)
     yield from tell_reasons(result.error, result.findings, screen)
     yield label("took", screen, f"{describe_duration(result.duration_s)}, {_describe_cost(result.cost)}")
     yield label("more", screen, clean(f"taskscope show {result.task_id}"))

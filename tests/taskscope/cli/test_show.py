@@ -20,7 +20,7 @@ NOTE = TaskNote(
     text="make the tests pass",
     repository="/src/shop",
     model="rules",
-    summary="Put a colon after the loop. Imported Path.",
+    summary="Put a colon after the loop.\nImported Path.",
     patch_path="/home/me/.taskscope/tasks/t 1/changes.patch",
 )
 SHOWN = """\
@@ -29,7 +29,8 @@ task      make the tests pass
 in        /src/shop
 started   2025-11-21 10:13:20 UTC, took 10.0 s
 model     rules
-did       Put a colon after the loop. Imported Path.
+did       Put a colon after the loop.
+          Imported Path.
 
 time      by kind of span, each without what ran below it
    66 %     6.60 s  programs  (python 6.50 s in 1, ruff 100 ms in 1)
@@ -190,6 +191,11 @@ UNPRICED = {attr.COST_STATUS: "unknown", attr.COST_UNKNOWN_REASON: "unknown_mode
             [{attr.LLM_MODE: "replay", attr.LLM_ORIGIN: "synthetic"}],
             SYNTHETIC,
             "none: what a recording answers costs nothing now",
+        ),
+        (
+            [{attr.GEN_AI_PROVIDER_NAME: "local"}],
+            "1 LLM call, no token counts given",
+            "none: no call left this process",
         ),
     ],
 )
