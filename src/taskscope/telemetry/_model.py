@@ -221,7 +221,7 @@ def chat(
     """`chat {model}`: one call of a model, retries inside; INTERNAL in this process, else CLIENT.
 
     gen_ai.provider.name, .request.*, server.*, taskscope.llm.{mode,origin} at the start; .usage.*,
-    .response.*, taskscope.llm.retry_count, taskscope.cost.* (live calls that leave the process only) at the end.
+    .response.*, taskscope.llm.retry_count, taskscope.cost.* (calls that leave the process only) at the end.
     """
     facts = {
         attr.GEN_AI_OPERATION_NAME: names.CHAT,
