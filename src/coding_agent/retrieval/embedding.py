@@ -208,7 +208,8 @@ def _hash(feature: str) -> int:
 
 
 def _unit_sparse(values: Sequence[float]) -> dict[int, float]:
-    return {slot: value for slot, value in enumerate(unit_dense(values)) if value}
+    used = {slot: value for slot, value in enumerate(values) if value}
+    return dict(zip(used, unit_dense(list(used.values())), strict=True))
 
 
 def unit_dense(values: Sequence[float]) -> array[float]:

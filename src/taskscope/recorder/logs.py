@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from . import _loglines as lines
 from ._logfile import LogFile
+from ._onimport import forget, on_import
 from .cleaning import Cleaner
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def configure_logging(
         context_fields=context_fields or dict,
     )
     _install(pipeline, level)
-    _configure_structlog()
+    on_import("structlog", _configure_structlog)
 
 
 def reset_logging() -> None:
@@ -78,6 +79,7 @@ def reset_logging() -> None:
         root.setLevel(handler.level_before)
         handler.close()
     logging.captureWarnings(capture=False)
+    forget("structlog")
     if "structlog" in sys.modules:
         sys.modules["structlog"].reset_defaults()
 
@@ -94,6 +96,7 @@ def _install(pipeline: _Pipeline, level: int) -> None:
 
 
 def _configure_structlog() -> None:
+    """Send structlog through the pipeline; called once somebody has loaded it, which costs 0.1 s."""
     import structlog
 
     structlog.configure(

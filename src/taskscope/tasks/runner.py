@@ -7,6 +7,7 @@ here, and nothing here is needed for it: the agent runs as well without anybody 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from dataclasses import fields
@@ -15,7 +16,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from opentelemetry import trace
 
 from coding_agent import interrupts
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from .records import TaskRequest
     from .spending import Spending
 
-_logger = structlog.get_logger(__name__)
+_logger = logging.getLogger(__name__)
 
 _FLUSH_TIMEOUT_S = 1.0
 """How long the start of a task waits for its row in the ledger: once a task, so that `status` sees it."""
@@ -125,7 +125,7 @@ class TaskRunner:
         with self._open_span(task, parent) as span:
             trace_id = format(trace.get_current_span().get_span_context().trace_id, "032x")
             self._note_start(task)
-            _logger.info("task begins", model=task.model, priority=task.priority, in_place=task.in_place)
+            _logger.info("task begins: model %s, priority %d", task.model, task.priority)
             if on_start is not None:
                 on_start(task.id, trace_id)
             agent = build_agent(task, self._agent_settings(), gate=self._gate(task), limits=limits)
@@ -264,7 +264,7 @@ class TaskRunner:
             folder = _write_results(self._settings.tasks_path / task.id, task, outcome)
         except OSError as error:
             folder = _write_results(Path(mkdtemp(prefix=f"{task.id}-")), task, outcome)
-            _logger.warning("the home folder cannot be written", error=str(error), kept_in=str(folder))
+            _logger.warning("the home folder cannot be written (%s); results are in %s", error, folder)
         has_patch = bool(outcome.patch) and not task.in_place
         return (folder / "patch.diff").absolute() if has_patch else None
 
@@ -394,14 +394,15 @@ def _write_results(folder: Path, task: Task, outcome: Outcome) -> Path:
 
 def _tell_end(outcome: Outcome) -> None:
     """Write the log line that a person who reads only the log needs."""
-    level = "info" if outcome.outcome in {TaskOutcome.SUCCEEDED, TaskOutcome.NEEDS_REVIEW} else "warning"
-    getattr(_logger, level)(
-        "task ends",
-        outcome=outcome.outcome.value,
-        verification=outcome.verification.value,
-        findings=len(outcome.findings),
-        files_changed=len(outcome.files_changed),
-        error=outcome.error.message if outcome.error else None,
+    is_good = outcome.outcome in {TaskOutcome.SUCCEEDED, TaskOutcome.NEEDS_REVIEW}
+    _logger.log(
+        logging.INFO if is_good else logging.WARNING,
+        "task ends: %s, %s, %d findings, %d files changed%s",
+        outcome.outcome,
+        outcome.verification,
+        len(outcome.findings),
+        len(outcome.files_changed),
+        f"; {outcome.error.message}" if outcome.error else "",
     )
 
 
