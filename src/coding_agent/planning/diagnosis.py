@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coding_agent.compiler import find_faults
+from coding_agent.errors import ToolMissingError
 from coding_agent.planning._lint import is_lint_asked, is_ruff_configured
 from coding_agent.records import Finding
 
@@ -49,7 +50,12 @@ class RuleDiagnosis:
             return ()
         faults = find_faults(self._bench, paths)
         syntax = [faults[path].as_finding(path) for path in sorted(faults)]
-        return [*syntax, *(found for found in self._ask_ruff() if found.path not in faults)]
+        try:
+            lint = self._ask_ruff()
+        except ToolMissingError as error:  # what the compiler and the tests find can be repaired without it
+            text = f"{error} ({error.hint}): undefined names and lint were not looked for"
+            lint = (Finding(rule="lint/unavailable", message=text, data={"text": text}),)
+        return [*syntax, *(found for found in lint if found.path not in faults)]
 
     def test(self) -> Sequence[Finding]:
         """Return what the whole suite reports, or why it could not be asked."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from coding_agent.errors import ToolMissingError
 from coding_agent.planning.diagnosis import RuleDiagnosis
-from coding_agent.records import TestReport
+from coding_agent.records import Finding, TestReport
 from tests.coding_agent.skills.workshop import commit, make_bench, make_task, snapshot, write_files
 
 if TYPE_CHECKING:
@@ -45,6 +46,27 @@ def test_a_syntax_error_has_its_place_and_the_compilers_own_words(tmp_path: Path
     assert (found.rule, found.where()) == ("syntax/missing-comma", "a.py:2:9")
     assert found.message == found.data["text"] == "invalid syntax. Perhaps you forgot a comma?"
     assert found.data["end_line"] == 2
+
+
+class NoLinter:
+    def check(self, *paths: str, select: Sequence[str] = ()) -> Sequence[Finding]:
+        raise ToolMissingError("ruff is not installed", hint="python -m pip install ruff")
+
+    def fix(self, *paths: str, select: Sequence[str] = ()) -> Sequence[str]:
+        self.check()
+        return ()
+
+
+def test_without_ruff_the_compiler_is_still_heard(tmp_path: Path) -> None:
+    """Syntax errors are findings as ever, and so is it that nobody looked for lint."""
+    bench = replace(
+        make_bench(write_files(tmp_path / "work", {"a.py": "if x\n    pass\n"})), linter=NoLinter()
+    )
+
+    syntax, lint = RuleDiagnosis(bench).lint()
+
+    assert (syntax.rule, lint.rule) == ("syntax/expected-colon", "lint/unavailable")
+    assert "ruff is not installed (python -m pip install ruff)" in lint.message
 
 
 def test_files_that_are_no_text_are_findings_not_failures(tmp_path: Path) -> None:
