@@ -71,13 +71,17 @@ def test_short_names_after_two_good_one_failed_and_one_killed_task(tmp_path: Pat
         killed = command(home, slow)
         wait_until(lambda: scrape(service)["active_agents",], lambda number: number == 1)
         assert scrape(service)["current_tasks_in_progress",] == 1
+        running = service.ask("GET", "/tasks?limit=1").json()[0]
+        refused = service.ask("DELETE", f"/tasks/{running['task_id']}")
         killed.send_signal(signal.SIGKILL)
         killed.wait(PATIENCE_S)
         listed = service.ask("GET", "/tasks").json()
         shown = wait_until(
             lambda: scrape(service),
-            lambda page: page.get(("http_requests_total", "200", "GET", "/tasks")) == 1,
+            lambda page: page.get(("http_requests_total", "200", "GET", "/tasks")) == 2,
         )
+    assert (running["outcome"], refused.status_code) == (None, 409)
+    assert "another process" in refused.json()["detail"]
     outcomes = sorted(one["outcome"] for one in listed)
     assert outcomes == ["failed", "interrupted", "succeeded", "succeeded"]
     assert shown["tasks_executed_total",] == 2

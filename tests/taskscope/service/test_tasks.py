@@ -196,3 +196,20 @@ def test_the_end_stops_running_tasks_and_keeps_the_record(
         left = history.connection.execute("SELECT count(*) FROM open").fetchone()[0]
     assert found == dict.fromkeys([running, *others], "stopped")
     assert left == 0
+
+
+def test_more_than_run_and_wait_are_refused_and_none_is_lost(tmp_path: Path) -> None:
+    """The nineteenth gets 429 and when to come again; at the end all that were accepted are on record."""
+    repository = make_repository(tmp_path / "work" / "slow", HANGING)
+    with running_service(tmp_path / "home", tmp_path / "work") as service:
+        accepted = [service.start_task(repository)["task_id"] for _ in range(18)]
+        body = {"text": "one more", "repository": str(repository)}
+        refused = service.ask("POST", "/tasks", json=body)
+        listed = [task["task_id"] for task in service.ask("GET", "/tasks").json()]
+        assert service.ask("GET", f"/tasks/{accepted[-1]}").json()["state"] == "waiting"
+        assert service.end() == 0
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "10")
+    assert sorted(listed) == sorted(accepted)
+    with closing(open_history(tmp_path / "home" / "taskscope.db")) as history:
+        found = {task.task_id: task.outcome for task in history.tasks()}
+    assert found == dict.fromkeys(accepted, "stopped")
