@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@pytest.fixture(autouse=True)
-def no_foreign_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-
-
 def make_verifier(
     root: Path, *, python: str = sys.executable, test_command: Sequence[str] = (), source: Path | None = None
 ) -> SuiteVerifier:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from coding_agent.build import build_agent
 from coding_agent.errors import BudgetExceededError
 from coding_agent.records import Outcome, TaskOutcome
@@ -40,12 +38,6 @@ MEND = chat_completion(
 )
 
 GIVE_UP = chat_completion(None, [call_tool("give_up", {"reason": "which rate?"})])
-
-
-@pytest.fixture(autouse=True)
-def lean_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The target's pytest loads none of our development plugins, which take seconds."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 
 def work(place: Path, model: str, gate: ModelGate | None = None, **settings: object) -> Outcome:

@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 OLD_PYTHONS = sorted(Path("~/.pyenv/versions").expanduser().glob("3.8.*/bin/python"))
 
 
-@pytest.fixture(autouse=True)
-def plain_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-
-
 def rules(
     root: Path, files: Mapping[str, str | bytes], text: str | None = None
 ) -> list[tuple[str, str | None]]:

@@ -105,7 +105,7 @@ def test_any_text_may_be_asked(home: Path, tree: FakeTree, text: str) -> None:
     assert retriever.problems == []
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(alphabet=st.characters(exclude_categories=()), max_size=60))
 def test_random_text_may_be_asked(home: Path, tree: FakeTree, text: str) -> None:
     """The same, for texts that nobody thought of."""
@@ -228,7 +228,7 @@ EDITS = st.lists(
 )
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rounds=st.lists(EDITS, min_size=1, max_size=4))
 def test_an_index_built_in_steps_equals_one_built_at_once(
     rounds: Sequence[list[tuple[str, bytes | None]]], tmp_path_factory: pytest.TempPathFactory

@@ -15,8 +15,9 @@ import pytest
 
 from coding_agent.errors import TaskStoppedError, TimeExceededError, ToolFailedError, ToolMissingError
 from coding_agent.records import Command, CommandResult
+from coding_agent.tools import process
 from coding_agent.tools.process import filter_environment, run_process
-from tests.coding_agent.repositories import FakeLimits
+from tests.coding_agent.repositories import Clock, FakeLimits
 
 
 def python(code: str, root: Path, **options: object) -> CommandResult:
@@ -104,20 +105,23 @@ def test_a_stranger_who_holds_the_pipe_does_not_hang_us(tmp_path: Path) -> None:
     assert not result.is_timed_out
 
 
-def test_the_time_limit_kills_the_whole_group(tmp_path: Path) -> None:
+def test_the_time_limit_kills_the_whole_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the limit child and grandchild are killed, also when they ignore SIGTERM."""
-    script = "trap '' TERM; sleep 600 & echo $!; wait"
-    result = run_process(Command(argv=("sh", "-c", script), timeout=1.5), root=tmp_path)
+    monkeypatch.setattr(process, "time", Clock(tmp_path / "started"))
+    monkeypatch.setattr(process, "_GRACE_SECONDS", 0.1)
+    script = "trap '' TERM; sleep 600 & echo $!; touch started; wait"
+    result = run_process(Command(argv=("sh", "-c", script), timeout=600), root=tmp_path)
     assert result.is_timed_out
     assert result.exit_code is None
     wait_until_gone(result.pid)
     wait_until_gone(int(result.stdout))
 
 
-def test_a_child_may_clean_up_when_it_is_terminated(tmp_path: Path) -> None:
+def test_a_child_may_clean_up_when_it_is_terminated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM comes first: what a child writes on its way out is kept."""
-    script = "trap 'echo bye; exit' TERM; echo ready; sleep 600 & wait"
-    result = run_process(Command(argv=("sh", "-c", script), timeout=1.5), root=tmp_path)
+    monkeypatch.setattr(process, "time", Clock(tmp_path / "started"))
+    script = "trap 'echo bye; exit' TERM; echo ready; touch started; sleep 600 & wait"
+    result = run_process(Command(argv=("sh", "-c", script), timeout=600), root=tmp_path)
     assert result.stdout == "ready\nbye\n"
     assert result.is_timed_out
 

@@ -12,21 +12,15 @@ import pytest
 
 from coding_agent.errors import ToolMissingError
 from coding_agent.records import TestFailure
-from coding_agent.tools import PytestTool
+from coding_agent.tools import PytestTool, process
 from coding_agent.tools._results import Results, imported_elsewhere, module_names
-from tests.coding_agent.repositories import FakeLimits, contents, write_files
+from tests.coding_agent.repositories import Clock, FakeLimits, contents, write_files
 
 PACKAGE = {
     "src/shop/__init__.py": "",
     "src/shop/cart.py": "def total(prices):\n    return sum(prices)\n",
     "tests/test_cart.py": "from shop.cart import total\ndef test_total(): assert total([1, 2]) == 3\n",
 }
-
-
-@pytest.fixture(autouse=True)
-def no_foreign_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our own environment's plugins are no part of the targets here, and cost a second each time."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 
 def make_tests(root: Path, **options: object) -> PytestTool:
@@ -136,10 +130,18 @@ def test_a_process_that_dies_is_a_failure(tmp_path: Path) -> None:
     assert report.failures[0].test == "test_a.py::test_b"
 
 
-def test_a_hanging_suite_is_stopped_and_the_test_named(tmp_path: Path) -> None:
+@pytest.fixture
+def hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Python that hangs, and by doing so uses up whatever time its run was given."""
+    started = tmp_path / "started"
+    monkeypatch.setattr(process, "time", Clock(started))
+    return f"open({str(started)!r}, 'w').close(); time.sleep(600)"
+
+
+def test_a_hanging_suite_is_stopped_and_the_test_named(tmp_path: Path, hang: str) -> None:
     """At its limit a suite is stopped, and the report names the test that was running."""
-    write_files(tmp_path, {"test_a.py": "import time\ndef test_a(): pass\n\ndef test_b(): time.sleep(600)\n"})
-    report = make_tests(tmp_path, timeout=5).run()
+    write_files(tmp_path, {"test_a.py": f"import time\ndef test_a(): pass\n\ndef test_b(): {hang}\n"})
+    report = make_tests(tmp_path).run()
     assert report.is_timed_out
     assert report.exit_code is None
     assert not report.is_passed
@@ -152,10 +154,10 @@ def test_a_hanging_suite_is_stopped_and_the_test_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_that_hangs_on_import_is_named(tmp_path: Path) -> None:
+def test_a_file_that_hangs_on_import_is_named(tmp_path: Path, hang: str) -> None:
     """Also a suite that hangs while it is collected is stopped, and the file is named."""
-    write_files(tmp_path, {"test_a.py": "import time\ntime.sleep(600)\n"})
-    [failure] = make_tests(tmp_path, timeout=5).run().failures
+    write_files(tmp_path, {"test_a.py": f"import time\n{hang}\n"})
+    [failure] = make_tests(tmp_path).run().failures
     assert (failure.test, failure.error, failure.is_collection_error) == ("test_a.py", "Timeout", True)
 
 
