@@ -15,7 +15,6 @@ from fastapi import APIRouter
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
 from opentelemetry import context as otel_context
-from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict, Field
 
 from taskscope.errors import NotFoundError, StoreError
@@ -28,8 +27,6 @@ from .problems import current_trace_id, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from opentelemetry.context import Context
 
     from taskscope.bootstrap import Runtime
     from taskscope.store.history import History, TaskSummary
@@ -99,7 +96,7 @@ class _TaskRoutes:
             budget_usd=task.budget_usd,
             timeout=task.timeout,
         )
-        prepared = self._runtime.runner.prepare(request, parent=_recorded(otel_context.get_current()))
+        prepared = self._runtime.runner.prepare(request, parent=otel_context.get_current())
         try:
             entry = self._desk.accept(prepared, trace_id=current_trace_id(), text=task.text)
         except DeskFullError:
@@ -158,21 +155,6 @@ class _TaskRoutes:
             closing(self._runtime.recording.history()) as history,
         ):
             return read(history)
-
-
-def _recorded(context: Context) -> Context:
-    """Return the context with its span as a sampled one: a caller who samples shall not cost us a task."""
-    parent = trace.get_current_span(context).get_span_context()
-    if not parent.is_valid or parent.trace_flags.sampled:
-        return context
-    sampled = trace.SpanContext(
-        parent.trace_id,
-        parent.span_id,
-        is_remote=True,
-        trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
-        trace_state=parent.trace_state,
-    )
-    return trace.set_span_in_context(trace.NonRecordingSpan(sampled), context)
 
 
 def find_allowed(path: str, roots: Sequence[Path]) -> Path | None:

@@ -210,7 +210,7 @@ class TaskRunner:
             repository=revision.name,
             branch=revision.branch,
             revision=revision.commit,
-            context=parent,
+            context=None if parent is None else context.as_sampled(parent),
         )
 
     def _gate(self, task: Task) -> ModelGate:

@@ -173,6 +173,23 @@ def extract(carrier: Mapping[str, str]) -> Context:
     return TraceContextTextMapPropagator().extract(lowered, otel_context.get_current())
 
 
+def as_sampled(context: Context) -> Context:
+    """Return the context with its span as a sampled one: a caller who samples shall cost us no task."""
+    from opentelemetry import trace
+
+    parent = trace.get_current_span(context).get_span_context()
+    if not parent.is_valid or parent.trace_flags.sampled:
+        return context
+    sampled = trace.SpanContext(
+        parent.trace_id,
+        parent.span_id,
+        is_remote=True,
+        trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
+        trace_state=parent.trace_state,
+    )
+    return trace.set_span_in_context(trace.NonRecordingSpan(sampled), context)
+
+
 def inject() -> dict[str, str]:
     """Return `traceparent` (and `tracestate`) of the current span, empty without one."""
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

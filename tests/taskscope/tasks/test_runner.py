@@ -17,7 +17,7 @@ from taskscope.config import load_settings
 from taskscope.errors import StoreTooNewError
 from taskscope.store.history import open_history
 from taskscope.tasks.records import TaskRequest
-from taskscope.tasks.runner import TaskRefusedError
+from taskscope.tasks.runner import TaskRefusedError, caller_context
 from tests.coding_agent.repositories import git, make_repository
 from tests.providers import Answer, ScriptedProvider, call_tool, chat_completion
 
@@ -188,6 +188,16 @@ def test_at_the_daily_cap_no_further_call_is_made(tmp_path: Path) -> None:
     assert stopped.error is not None
     assert (stopped.error["type"], stopped.error["phase"]) == ("budget_exceeded", "plan")
     assert find(home, stopped.task_id).error_type == "budget_exceeded"
+
+
+def test_a_caller_who_samples_costs_no_task(tmp_path: Path) -> None:
+    """A task below a span that its caller did not sample is on record, in the caller's trace."""
+    repository, home = make_repository(tmp_path / "water", BROKEN), tmp_path / "home"
+    caller = {"TRACEPARENT": f"00-{'ab' * 16}-{'cd' * 8}-00"}
+    with runtime(home) as made:
+        result = made.runner.run(request(repository), parent=caller_context(caller))
+    assert result.trace_id == "ab" * 16
+    assert find(home, result.task_id).outcome == "succeeded"
 
 
 def test_a_preview_changes_nothing(tmp_path: Path) -> None:
