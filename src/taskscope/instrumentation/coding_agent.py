@@ -154,11 +154,15 @@ def _find_result(span: spans.RetrievalSpan, found: Retrieval, *_call: object, **
 
 
 def _bm25_facts(index: Any, *_rest: object, **_options: object) -> Facts:
-    return {"index": index.name}
+    return {"index": index.name, "system": "sqlite"}
 
 
 def _vector_facts(index: Any, *_rest: object, **_options: object) -> Facts:
-    return {"collection": index.name}
+    return {"collection": index.name, "system": "sqlite"}
+
+
+def _chroma_facts(index: Any, *_rest: object, **_options: object) -> Facts:
+    return {"collection": index.name, "system": "chroma"}
 
 
 def _ranking_result(span: spans.StageSpan, ranking: Any, *_call: object, **_options: object) -> None:
@@ -272,7 +276,7 @@ TABLE = (
     Row(f"{_RETRIEVAL}.hybrid", "fuse", spans.fuse, _fuse_facts, _fuse_result),
     Row(f"{_RETRIEVAL}.bm25", "Bm25Index.search", spans.bm25, _bm25_facts, _ranking_result),
     Row(f"{_RETRIEVAL}.vector", "SqliteVectorIndex.search", spans.vector, _vector_facts, _ranking_result),
-    Row(f"{_RETRIEVAL}.chroma", "ChromaVectorIndex.search", spans.vector, _vector_facts, _ranking_result),
+    Row(f"{_RETRIEVAL}.chroma", "ChromaVectorIndex.search", spans.vector, _chroma_facts, _ranking_result),
     Row("coding_agent.memory", "FileMemory.search", spans.search_memory, _recall_facts, _recall_result),
     Row("coding_agent.memory", "FileMemory.upsert", spans.upsert_memory, _upsert_facts, _upsert_result),
     Row(f"{_SKILLS}.library", "FolderLibrary.__init__", spans.index, _library_facts, _library_result),

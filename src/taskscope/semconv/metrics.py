@@ -201,11 +201,11 @@ DB_DURATION: Final = Metric(
     "db.client.operation.duration",
     "histogram",
     "s",
-    "Duration of operations on the retrieval index and of the store's reads by `serve`.",
+    "Duration of searches in the retrieval index and of the store's reads by `serve`.",
     (attr.DB_SYSTEM_NAME, attr.DB_COLLECTION_NAME, attr.DB_OPERATION_NAME, _ERROR),
     BUCKETS_FAST,
 )
-"""From CLIENT spans with `db.system.name`; never the writer's own."""
+"""From spans with `db.system.name`: reads, and the stages `bm25` and `vector`; never the writer's own."""
 
 # Of Taskscope.
 
@@ -213,6 +213,21 @@ TASK_ACTIVE: Final = Metric(
     "taskscope.task.active", "updowncounter", "{task}", "Tasks in progress now.", (attr.TASK_KIND,)
 )
 """From open `invoke_workflow` spans of living processes."""
+TASK_CONSECUTIVE_FAILURES: Final = Metric(
+    "taskscope.task.consecutive_failures",
+    "gauge",
+    "{task}",
+    "Tasks that failed or whose process died since the last one that did not; stopped ones do not count.",
+    (attr.TASK_KIND,),
+)
+"""From the ledger of tasks."""
+TASK_SILENCE_MAX: Final = Metric(
+    "taskscope.task.silence.max",
+    "gauge",
+    "s",
+    "How long the quietest task in progress has said nothing: no span begun or ended, no log line.",
+)
+"""From the records of open tasks of living processes; 0 without any."""
 TASK_EXECUTIONS: Final = Metric(
     "taskscope.task.executions",
     "counter",
@@ -330,6 +345,13 @@ SKILL_EXECUTIONS: Final = Metric(
     (_SKILL, attr.SKILL_OUTCOME, _ERROR),
 )
 """From `execute_tool` spans with a skill."""
+SKILL_LIBRARY_SIZE: Final = Metric(
+    "taskscope.skill.library.size",
+    "updowncounter",
+    "{skill}",
+    "Skills in the library that was loaded last, learned ones included.",
+)
+"""From the latest `index skills` span."""
 HEALTH_STATUS: Final = Metric(
     "taskscope.health.status",
     "updowncounter",

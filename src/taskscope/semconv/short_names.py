@@ -128,7 +128,7 @@ SHORT_NAMES: Final = (
     ShortName(
         "db_query_duration_seconds",
         "histogram",
-        "Duration of operations on the retrieval index and of the store's reads by `serve`.",
+        "Duration of searches in the retrieval index and of the store's reads by `serve`.",
         metrics.DB_DURATION,
         "histogram",
         labels=(Label("operation", attr.DB_OPERATION_NAME),),

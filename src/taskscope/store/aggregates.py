@@ -77,15 +77,19 @@ def _add_interrupted(
 
 def _read_gauges(connection: sqlite3.Connection) -> dict[Series, Number]:
     active: Counter[Series] = Counter()
+    silence_ns = 0
     folder = find_locks_path(connection)
     living = [process.id for process in read_processes(connection) if is_alive(process, folder)]
     for process_id in living:
         for span in read_open(connection, process_id):
             if span.role is Role.TASK:
                 active[_active(metrics.TASK_ACTIVE, attr.TASK_KIND, span.body)] += 1
+                silence_ns = max(silence_ns, _read_silence_ns(connection, SpanBody(span.body).trace_id))
             elif span.role is Role.AGENT:
                 active[_active(metrics.AGENT_ACTIVE, attr.GEN_AI_AGENT_NAME, span.body)] += 1
     gauges: dict[Series, Number] = dict(active)
+    gauges[metrics.TASK_SILENCE_MAX.name, ()] = silence_ns / 1e9
+    gauges |= _read_failures(connection)
     midnight_ns = time.time_ns() // _DAY_NS * _DAY_NS
     cost = connection.execute(
         "SELECT total(micro_usd) FROM charge WHERE time >= ?", (midnight_ns,)
@@ -93,6 +97,44 @@ def _read_gauges(connection: sqlite3.Connection) -> dict[Series, Number]:
     gauges[metrics.BUDGET_USAGE.name, ()] = int(cost)
     gauges[metrics.RECORDER_FILE_SIZE.name, ()] = _file_size(connection)
     return gauges
+
+
+_LAST_RECORD = """
+SELECT max(coalesce((SELECT stop FROM trace WHERE trace = :trace), 0),
+    coalesce((SELECT max(time) FROM log WHERE trace = :trace), 0))
+"""
+
+
+def _read_silence_ns(connection: sqlite3.Connection, trace_id: bytes) -> int:
+    last_ns = connection.execute(_LAST_RECORD, {"trace": trace_id}).fetchone()[0]
+    return max(time.time_ns() - int(last_ns), 0)
+
+
+# What a person or a limit stopped says nothing of how well it goes.
+_FAILURES_IN_A_ROW = """
+WITH good AS (
+    SELECT kind, max(ended) AS ended FROM task
+    WHERE outcome NOT IN ('failed', 'interrupted', 'stopped') GROUP BY kind
+)
+SELECT task.kind, total(task.outcome IN ('failed', 'interrupted') AND task.ended > coalesce(good.ended, 0))
+FROM task LEFT JOIN good ON good.kind = task.kind
+WHERE task.ended IS NOT NULL AND task.kind IS NOT NULL GROUP BY task.kind
+"""
+
+
+def _read_failures(connection: sqlite3.Connection) -> dict[Series, Number]:
+    """Failures in a row by kind of task; those whose process died count before a writer says so."""
+    failures = Counter({kind: int(number) for kind, number in connection.execute(_FAILURES_IN_A_ROW)})
+    for process, _ in find_dead(connection, find_locks_path(connection)):
+        for span in read_open(connection, process.id):
+            if span.role is Role.TASK:
+                failures[str(SpanBody(span.body).attributes.get(attr.TASK_KIND, ""))] += 1
+    limit = LabelLimit(connection, read_only=True).limit
+    found: dict[Series, Number] = {}
+    for kind, number in failures.items():
+        series = (metrics.TASK_CONSECUTIVE_FAILURES.name, (limit(attr.TASK_KIND, kind),))
+        found[series] = max(number, found.get(series, 0))
+    return found
 
 
 def _active(metric: Metric, label: str, body: bytes) -> Series:

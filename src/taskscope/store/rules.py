@@ -189,12 +189,27 @@ RULES: Mapping[Role, tuple[Rule, ...]] = {
         Rule(metrics.SKILL_SELECTIONS, _has(attr.SKILL_OFFERED, _one), _offered),
     ),
     Role.MEMORY: (_OPERATION,),
-    Role.STAGE: (Rule(metrics.RETRIEVAL_STAGE_DURATION, _duration),),
+    Role.STAGE: (
+        Rule(metrics.RETRIEVAL_STAGE_DURATION, _duration),
+        Rule(metrics.DB_DURATION, _has(attr.DB_SYSTEM_NAME, _duration)),
+    ),
     Role.HEALTH: (Rule(metrics.HEALTH_CHECK_DURATION, _duration),),
     Role.SERVER: (Rule(metrics.HTTP_SERVER_DURATION, _duration),),
     Role.DATABASE: (Rule(metrics.DB_DURATION, _duration),),
 }
 """Role to the counters and histograms that its ended spans feed."""
+
+
+_LIBRARY = "skills"
+"""`taskscope.retrieval.index` of the library of skills."""
+
+
+def library_size(span: SpanRecord) -> Number | None:
+    """Return how many skills a library holds, None for a span that did not load one."""
+    if span.attributes.get(attr.RETRIEVAL_INDEX) != _LIBRARY:
+        return None
+    counts = (number_of(span, attr.INDEX_FILES_INDEXED), number_of(span, attr.INDEX_FILES_UNCHANGED))
+    return None if counts == (None, None) else sum(count or 0 for count in counts)
 
 
 def health_gauges(status: str, time_ns: int) -> Iterable[tuple[Metric, _Overrides, Number]]:

@@ -18,7 +18,7 @@ from taskscope.semconv import metrics, spans
 
 from .database import insert_many
 from .roles import Role
-from .rules import RULES, Number, health_gauges
+from .rules import RULES, Number, health_gauges, library_size
 
 if TYPE_CHECKING:
     from taskscope.semconv.metrics import Metric
@@ -108,6 +108,8 @@ class Tally:
         if role is Role.HEALTH:
             status = str(span.attributes.get(attr.HEALTH_STATUS))
             self._set_health(span.attributes, status, span.end_ns or span.start_ns)
+        elif role is Role.OTHER and (size := library_size(span)) is not None:
+            self.gauges[metrics.SKILL_LIBRARY_SIZE.name, ()] = size
 
     def add_health(self, reading: HealthReading) -> None:
         """Count the run of a health check that has no span."""

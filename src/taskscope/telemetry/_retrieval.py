@@ -102,19 +102,33 @@ def retrieval(source: str, *, mode: str | None = None, top_k: int | None = None)
     return RetrievalSpan(f"{names.RETRIEVAL} {source}", facts, kind=SpanKind.CLIENT)
 
 
-def bm25(index: str) -> StageSpan:
-    """`bm25 {index}`: the full-text stage.
+def bm25(index: str, *, system: str | None = None) -> StageSpan:
+    """`bm25 {index}`: the full-text stage; `system` is the database that it asks.
 
-    taskscope.retrieval.stage, .index at the start; .results, .candidates.
+    taskscope.retrieval.stage, .index, db.* at the start; .results, .candidates.
     """
-    facts = {attr.RETRIEVAL_STAGE: names.BM25, attr.RETRIEVAL_INDEX: index}
+    facts = {attr.RETRIEVAL_STAGE: names.BM25, attr.RETRIEVAL_INDEX: index, **_search(system, index)}
     return StageSpan(f"{names.BM25} {index}", facts)
 
 
-def vector(collection: str) -> StageSpan:
+def vector(collection: str, *, system: str | None = None) -> StageSpan:
     """`vector {collection}`: the stage by similarity. Attributes as in `bm25`."""
-    facts = {attr.RETRIEVAL_STAGE: names.VECTOR, attr.RETRIEVAL_INDEX: collection}
+    facts = {
+        attr.RETRIEVAL_STAGE: names.VECTOR,
+        attr.RETRIEVAL_INDEX: collection,
+        **_search(system, collection),
+    }
     return StageSpan(f"{names.VECTOR} {collection}", facts)
+
+
+def _search(system: str | None, collection: str) -> dict[str, object]:
+    if system is None:
+        return {}
+    return {
+        attr.DB_SYSTEM_NAME: system,
+        attr.DB_OPERATION_NAME: "SEARCH",
+        attr.DB_COLLECTION_NAME: collection,
+    }
 
 
 def fuse(*, k: int | None = None) -> StageSpan:

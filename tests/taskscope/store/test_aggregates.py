@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from contextlib import closing
 from itertools import pairwise
@@ -273,9 +274,58 @@ def test_what_was_emitted_is_delivered_or_dropped(store: Store) -> None:
 
 def test_the_budget_is_that_of_the_day(store: Store) -> None:
     """Calls of today count, those of yesterday do not."""
-    import time
-
     cost = {attr.COST_STATUS: "known", attr.COST_MICRO_USD: 5}
     store.write(make_chat(cost), make_chat(cost, end_ns=time.time_ns()))
     with closing(store.read()) as connection:
         assert values_of(read_aggregates(connection), "taskscope.budget.usage") == {(): 5}
+
+
+def test_failures_in_a_row_are_those_since_the_last_good_task(store: Store) -> None:
+    """By kind: failures and deaths count, a good one begins anew, a stopped one is neither."""
+    outcomes = ("failed", "succeeded", "failed", "stopped", "interrupted", "failed")
+    for number, outcome in enumerate(outcomes):
+        at = START + number * SECOND
+        task = make_task(f"t-{number}", start_ns=at, end_ns=at + 1)
+        store.write(*open_and_end(task, **{attr.TASK_OUTCOME: outcome}))
+    store.write(*open_and_end(make_task("t-9", "review"), **{attr.TASK_OUTCOME: "needs_llm"}))
+    with closing(store.read()) as connection:
+        found = values_of(read_aggregates(connection), "taskscope.task.consecutive_failures")
+    assert found == {("repair",): 3}
+
+
+def test_the_silence_is_that_of_the_quietest_open_task(store: Store) -> None:
+    """It ends with each record of the task's trace, span or log line, and with the task."""
+    now = time.time_ns()
+    traces = (b"a" * 16, b"b" * 16)
+    quiet, talking = (
+        make_task(f"t-{trace[0]}", trace=trace, start_ns=now - 3600 * SECOND, end_ns=now) for trace in traces
+    )
+    store.write(*(open_and_end(task)[0] for task in (quiet, talking)))
+    store.write(make_span(trace=traces[0], start_ns=now - 1000 * SECOND, end_ns=now - 600 * SECOND))
+    store.write(make_span(trace=traces[1], start_ns=now - SECOND, end_ns=now))
+    with closing(store.read()) as connection:
+        (silence,) = values_of(read_aggregates(connection), "taskscope.task.silence.max").values()
+        assert 600 <= silence < 1000
+        store.write(open_and_end(quiet)[1])
+        (silence,) = values_of(read_aggregates(connection), "taskscope.task.silence.max").values()
+        assert silence < 600
+
+
+def test_the_library_is_as_large_as_it_was_when_loaded_last(store: Store) -> None:
+    """New and known skills together; an index of code is no library."""
+    for indexed, unchanged in ((13, 0), (2, 13)):
+        facts = {attr.INDEX_FILES_INDEXED: indexed, attr.INDEX_FILES_UNCHANGED: unchanged}
+        store.write(make_span("index skills", {attr.RETRIEVAL_INDEX: "skills", **facts}))
+        store.write(make_span("index codebase", {attr.RETRIEVAL_INDEX: "codebase", **facts}))
+    with closing(store.read()) as connection:
+        assert values_of(read_aggregates(connection), "taskscope.skill.library.size") == {(): 15}
+
+
+def test_a_stage_that_asks_a_database_is_a_query(store: Store) -> None:
+    """Searches of the retrieval index are durations of `db.client.operation.duration`; fusing is none."""
+    searched = {attr.DB_SYSTEM_NAME: "sqlite", attr.DB_OPERATION_NAME: "SEARCH"}
+    store.write(make_span("bm25 codebase", {attr.RETRIEVAL_STAGE: "bm25", **searched}))
+    store.write(make_span("fuse", {attr.RETRIEVAL_STAGE: "fuse"}))
+    with closing(store.read()) as connection:
+        found = values_of(read_aggregates(connection), "db.client.operation.duration")
+    assert {labels: value.count for labels, value in found.items()} == {("sqlite", "", "SEARCH", ""): 1}
