@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Repository, file, what the bad commit replaces and by what, how many commits follow it.
 BROKEN = {
     "flat": (FLAT, "orders.py", "(100 + rate)", "(100 - rate)", 1),
-    "src": (SRC, "src/textkit/wrap.py", ">= width", "> width + 1", 3),
+    "src": (SRC, "src/textkit/wrap.py", ">= width", "> width + 1", 2),
     "package": (PACKAGE, "bank/rules/fees.py", "amount + fee(amount)", "amount - fee(amount)", 0),
 }
 

@@ -35,8 +35,8 @@ def run():
         return 1
     return code if code in (0, 1) else 125
 if commit not in known:
-    known[commit] = run()
     file = pathlib.Path(test.partition("::")[0])
+    known[commit] = run() if file.exists() else 125
     if known[commit] == 125 and (newest / file).is_file():
         before = file.read_bytes() if file.is_file() else None
         made = [folder for folder in file.parents if not folder.exists()]
