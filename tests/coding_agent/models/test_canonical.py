@@ -6,7 +6,7 @@ import copy
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coding_agent.models import anthropic, openai
@@ -63,6 +63,10 @@ def respell(value: Any) -> Any:
     return {**spelled, "temperature": 0.5, "stream": False}
 
 
+FEWER = settings(max_examples=40)
+"""A whole request is slow to draw."""
+
+
 def _respell_message(message: Any) -> Any:
     spelled = {**{key: message[key] for key in reversed(message)}, "name": None}
     if isinstance(message["content"], str) and message["content"]:
@@ -72,18 +76,21 @@ def _respell_message(message: Any) -> Any:
     return spelled
 
 
+@FEWER
 @given(REQUESTS)
 def test_request_asks_the_same_as_its_copy(request: dict[str, object]) -> None:
     """What went through JSON is the same request."""
     assert differ(json.loads(json.dumps(request)), request) is None
 
 
+@FEWER
 @given(REQUESTS)
 def test_spelling_does_not_count(request: dict[str, object]) -> None:
     """Key order, tool order, text blocks, null, spaces in arguments and settings make no difference."""
     assert differ(respell(copy.deepcopy(request)), request) is None
 
 
+@FEWER
 @given(REQUESTS, st.data())
 def test_every_changed_text_is_found(request: dict[str, object], data: st.DataObject) -> None:
     """Whatever text of the conversation changes, the place of the first difference is named."""
@@ -115,6 +122,7 @@ def _at(request: Any, path: str) -> Any:
     return holder
 
 
+@FEWER
 @given(REQUESTS, MESSAGES)
 def test_one_more_turn_is_found(request: dict[str, Any], message: Message) -> None:
     """A longer conversation is another one, whichever of the two is longer."""
