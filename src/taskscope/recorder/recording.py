@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from .writer import Writer
 
+_LAST_SHARE = 0.1
+"""Share of the time for an end that is kept for the writer, after exporters had the rest."""
+
 
 class Recording:
     """The recorder of this process; nothing here raises into the host but `history`."""
@@ -89,11 +92,13 @@ class Recording:
         with contextlib.suppress(RuntimeError):  # no new threads while the interpreter ends
             for thread in threads:
                 thread.start()
-        is_flushed = self._writer.shutdown(timeout)
+        is_flushed = self._writer.flush(timeout)
+        # What an exporter says of its end is a log line too, so that the writer ends last.
+        last_words = deadline - timeout * _LAST_SHARE
         for thread in threads:
             if thread.ident is not None:
-                thread.join(max(deadline - time.monotonic(), 0))
-        return is_flushed
+                thread.join(max(last_words - time.monotonic(), 0))
+        return self._writer.shutdown(max(deadline - time.monotonic(), 0)) and is_flushed
 
     def history(self) -> History:
         """The read face of the store, to be closed; StoreError when there is none or it is unusable."""

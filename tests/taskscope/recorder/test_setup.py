@@ -346,6 +346,22 @@ assert time.monotonic() - began < 10
     assert _count(home, "span") == 1
 
 
+def test_what_is_said_at_the_end_is_stored(home: Path) -> None:
+    """An exporter that reports its failure while it shuts down is heard: its log line is no lost record."""
+    program = """
+from taskscope.store.records import LogRecord, Source
+recording = start()
+with task(): pass
+def close():
+    recording.flush(10)  # the writer has nothing left to do by now
+    recording.submit(LogRecord(1, 9, "INFO", None, "bye", {}, None, None, Source(b"", b""), b""))
+recording.on_shutdown(close)
+assert recording.shutdown(10.0)
+"""
+    _run(program, home)
+    assert (_count(home, "span"), _count(home, "log")) == (1, 1)
+
+
 def test_an_unusable_store_does_not_hurt_the_program(home: Path) -> None:
     """A store from a newer version: one warning on stderr, all spans in memory, the program's own way."""
     with closing(open_database(home / "taskscope.db", create=True)) as connection:
