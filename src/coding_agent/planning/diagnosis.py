@@ -91,6 +91,8 @@ def _read_report(report: TestReport) -> Sequence[Finding]:
     if report.has_counts and report.exit_code == _NO_TESTS_COLLECTED:
         return (Finding(rule="test/none", message="there are no tests", data={"text": "there are no tests"}),)
     text = f"the tests ended with exit code {report.exit_code} and named no failing test"
+    last = report.output_tail.strip().rpartition("\n")[2].strip()
+    text = f"{text}; last line: {last}" if last else text
     return (Finding(rule="test/other", message=text, data={"text": text, "tail": report.output_tail}),)
 
 

@@ -130,6 +130,8 @@ def _tell_patch(result: RunResult, screen: Screen) -> Iterator[str]:
 def _describe_cost(cost: Cost) -> str:
     if cost.status == "no_llm_calls":
         return "no LLM calls, so no cost"
+    if cost.status == "replayed":
+        return "a replayed recording, so no cost"
     calls = count(cost.calls, "LLM call")
     if cost.status == "known":
         return f"{calls} for {describe_money(cost.micro_usd)}"

@@ -75,11 +75,14 @@ def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
     connection = _connect(path, "ro" if read_only else "rw")
     try:
         _check(connection, path)
+        if read_version(connection) == 0:
+            msg = f"store {str(path)!r} is empty: nothing was recorded yet, or its disk was full"
+            raise StoreMissingError(msg)  # noqa: TRY301  one border for all errors of opening
         if read_version(connection) < len(MIGRATIONS):
             msg = (
                 f"store {str(path)!r} is of an older version: run any writing command, `taskscope run`, once"
             )
-            raise StoreMissingError(msg)  # noqa: TRY301  one border for all errors of opening
+            raise StoreMissingError(msg)  # noqa: TRY301  as above
         for pragma in _PRAGMAS:
             connection.execute(pragma)
     except BaseException:

@@ -43,12 +43,14 @@ class Cost:
     micro_usd: int = 0
     """Millionths of a US dollar, of the priced calls."""
     unpriced_calls: int = 0
+    is_replayed: bool = False
+    """Whether the model's answers came from a recording, which cost nothing now."""
 
     @property
     def status(self) -> str:
-        """`no_llm_calls`, `known`, or `unknown` as soon as one call could not be priced."""
+        """`no_llm_calls`, `replayed`, `known`, or `unknown` as soon as one call could not be priced."""
         if not self.calls:
-            return "no_llm_calls"
+            return "replayed" if self.is_replayed else "no_llm_calls"
         return "unknown" if self.unpriced_calls else "known"
 
     def as_json(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkdtemp
@@ -147,7 +147,7 @@ class TaskRunner:
             apply_to=find_patch_root(task.repository),
             findings=tuple(_describe_finding(finding) for finding in outcome.findings),
             error=_describe_error(outcome),
-            cost=self._spending.forget(task.id),
+            cost=replace(self._spending.forget(task.id), is_replayed=task.model.startswith("replay:")),
             started_at=started_at,
             duration_s=time.monotonic() - started,
             summary=outcome.summary,
@@ -261,12 +261,20 @@ class TaskRunner:
     def _keep(self, task: Task, outcome: Outcome) -> Path | None:
         """Write summary and patch below the home; return the patch's path, None when there is none."""
         try:
-            folder = _write_results(self._settings.tasks_path / task.id, task, outcome)
+            folder = self._write_results(self._settings.tasks_path / task.id, task, outcome)
         except OSError as error:
-            folder = _write_results(Path(mkdtemp(prefix=f"{task.id}-")), task, outcome)
+            folder = self._write_results(Path(mkdtemp(prefix=f"{task.id}-")), task, outcome)
             _logger.warning("the home folder cannot be written (%s); results are in %s", error, folder)
         has_patch = bool(outcome.patch) and not task.in_place
         return (folder / "patch.diff").absolute() if has_patch else None
+
+    def _write_results(self, folder: Path, task: Task, outcome: Outcome) -> Path:
+        """Write the patch as it is, since it has to apply, and a summary without secrets."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(folder / "summary.md", self._redactor.text(_summarise(task, outcome))[0])
+        if outcome.patch:
+            _write(folder / "patch.diff", outcome.patch)
+        return folder
 
     def _note_start(self, task: Task) -> None:
         """Write what the span does not hold, and see it in the store before anything is done."""
@@ -382,14 +390,6 @@ def _summarise(task: Task, outcome: Outcome) -> str:
         lines += ["", f"Error `{error.type}` in phase {error.phase.value}: {error.message}", error.hint]
         lines += [f"- {name}: {value}" for name, value in facts.items()]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _write_results(folder: Path, task: Task, outcome: Outcome) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(folder / "summary.md", _summarise(task, outcome))
-    if outcome.patch:
-        _write(folder / "patch.diff", outcome.patch)
-    return folder
 
 
 def _tell_end(outcome: Outcome) -> None:

@@ -85,11 +85,11 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA user_version").fetchone() == (99,)
 
 
-def test_an_older_store_is_read_after_a_writer_brought_it_up_to_date(tmp_path: Path) -> None:
-    """A reader does not change it and says what does; the writer's steps are in the ledger."""
+def test_an_empty_store_is_read_after_a_writer_made_it_one(tmp_path: Path) -> None:
+    """A reader does not change it and says what it is; the writer's steps are in the ledger."""
     path = tmp_path / "taskscope.db"
     path.touch()
-    with pytest.raises(StoreMissingError, match="older version"):
+    with pytest.raises(StoreMissingError, match="is empty: nothing was recorded yet"):
         open_database(path, create=False, read_only=True)
     open_database(path, create=True).close()
     with closing(open_database(path, create=False, read_only=True)) as connection:

@@ -112,7 +112,7 @@ def test_the_ledger_says_what_the_result_says(tmp_path: Path) -> None:
 
 
 def test_a_secret_in_a_task_is_not_written_down(tmp_path: Path) -> None:
-    """A key in a task's text reaches neither ledger, nor spans, nor log."""
+    """A key in a task's text reaches neither ledger, nor spans, nor log, nor the summary."""
     secret = "ghp_" + "a1B2" * 9
     repository = make_repository(tmp_path / "water", BROKEN)
     home = tmp_path / "home"
@@ -120,7 +120,8 @@ def test_a_secret_in_a_task_is_not_written_down(tmp_path: Path) -> None:
         asked = TaskRequest(text=f"push it with {secret}", repository=repository)
         result = made.runner.run(asked)
     assert find(home, result.task_id).text == "push it with [redacted:github_token]"
-    kept = [file for place in ("taskscope.db*", "logs/*") for file in home.glob(place)]
+    places = ("taskscope.db*", "logs/*", "tasks/*/summary.md")
+    kept = [file for place in places for file in home.glob(place)]
     assert kept
     assert not [file.name for file in kept if secret.encode() in file.read_bytes()]
 

@@ -48,6 +48,8 @@ def test_known_and_unknown_prices_add_up_apart() -> None:
 def test_cost_is_null_unless_it_is_known() -> None:
     """No call is no cost and one unpriced call makes the sum unknown: neither is 0."""
     assert Cost().as_json() == {"micro_usd": None, "status": "no_llm_calls", "unpriced_calls": 0}
+    replayed = Cost(is_replayed=True)
+    assert replayed.as_json() == {"micro_usd": None, "status": "replayed", "unpriced_calls": 0}
     mixed = Cost(calls=2, micro_usd=5, unpriced_calls=1)
     assert mixed.as_json() == {"micro_usd": None, "status": "unknown", "unpriced_calls": 1}
     assert Cost(calls=1, micro_usd=5).as_json() == {"micro_usd": 5, "status": "known", "unpriced_calls": 0}
