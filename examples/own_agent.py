@@ -11,7 +11,7 @@ def search(text: str) -> str:
 
 @taskscope.llm("echo-1", provider="local")
 def ask(question: str, passage: str) -> str:
-    """Ask the model, and say what it used."""
+    """Ask the model, and record what it says it used; to `echo-1` a token is a word."""
     taskscope.record_usage(input_tokens=len(f"{question} {passage}".split()), output_tokens=2)
     return f"{passage}, so: yes"
 
