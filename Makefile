@@ -36,10 +36,10 @@ endef
 demo: setup-demo ## Watch a coding agent repair a broken repository
 	@$(BIN)/python examples/demo.py
 
-# The processes that tests start write coverage files of their own, so that they are combined here.
-test: setup ## Run all tests on two cores, with branch coverage
+# The processes that tests start write coverage files of their own, which pytest-cov combines at the end.
+test: setup ## Run all tests on two cores; with COVERAGE=1 the branch coverage of src/ must hold too
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(if $(COVERAGE),--cov --cov-report=term)
 
 check: check-lint check-format check-types check-contracts check-docs ## Run all that needs no test run: lint, types, contracts, docs
 
