@@ -27,7 +27,7 @@ _PRAGMAS = (
     "PRAGMA synchronous = NORMAL",  # safe from kill -9; a power cut may cost the last commits, not the file
     "PRAGMA wal_autocheckpoint = 1000",
     "PRAGMA journal_size_limit = 16777216",
-    "PRAGMA cache_size = -1024",  # KiB, and what a process that runs task after task grows by
+    "PRAGMA cache_size = -512",  # KiB, and what a process that runs task after task grows by
 )
 
 
