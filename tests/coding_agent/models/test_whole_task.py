@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from coding_agent.build import build_agent
 from coding_agent.errors import BudgetExceededError
 from coding_agent.records import Outcome, TaskOutcome
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from coding_agent.protocols import ModelGate
+
+pytestmark = pytest.mark.usefixtures("_lean_pytest")
 
 CART = """\
 class Cart:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from coding_agent.planning.diagnosis import RuleDiagnosis
-from coding_agent.records import RepairOutcome
+from coding_agent.planning.diagnosis import RuleDiagnosis, _read_report
+from coding_agent.records import RepairOutcome, TestFailure, TestReport
 from coding_agent.skills.library import FolderLibrary
 from tests.coding_agent.skills.repositories import FLAT, PACKAGE, SRC
 from tests.coding_agent.skills.workshop import commit, git, make_bench, snapshot, write_files
@@ -16,41 +16,56 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from coding_agent.protocols import Workbench
-    from coding_agent.records import Repair
+    from coding_agent.records import Finding, Repair
 
-# Repository, file, what the bad commit replaces and by what, how many commits follow it.
+pytestmark = pytest.mark.usefixtures("_lean_pytest")
+
+# Repository, file, what the bad commit replaces and by what, how many commits stand before and after it. Each
+# commit costs a run of pytest; of the longest history git has to halve a part.
 BROKEN = {
-    "flat": (FLAT, "orders.py", "(100 + rate)", "(100 - rate)", 1),
-    "src": (SRC, "src/textkit/wrap.py", ">= width", "> width + 1", 2),
-    "package": (PACKAGE, "bank/rules/fees.py", "amount + fee(amount)", "amount - fee(amount)", 0),
+    "flat": (FLAT, "orders.py", "(100 + rate)", "(100 - rate)", 0, 1),
+    "src": (SRC, "src/textkit/wrap.py", ">= width", "> width + 1", 1, 2),
+    "package": (PACKAGE, "bank/rules/fees.py", "amount + fee(amount)", "amount - fee(amount)", 0, 0),
 }
 
 
-def repair(bench: Workbench, home: Path) -> Repair:
-    """Return what the skill does with the first failing test."""
-    finding = RuleDiagnosis(bench).test()[0]
+def repair(bench: Workbench, home: Path, test: str | None = None) -> Repair:
+    """Return what the skill does with that failing test, by default with the first that is found."""
+    finding = read_failure(test) if test else RuleDiagnosis(bench).test()[0]
     skills = FolderLibrary(home).select(finding)
     assert skills[-1].name == "bisect_regression"
     return skills[-1].run(finding, bench)
 
 
-def make_history(root: Path, files: dict[str, str], path: str, change: tuple[str, str], later: int) -> str:
+def read_failure(test: str) -> Finding:
+    """Return the finding that a diagnosis makes of a failed assertion, without a run of the suite."""
+    failure = TestFailure(test=test, error="AssertionError", message="", path=test.partition("::")[0], line=1)
+    (finding,) = _read_report(
+        TestReport(passed=0, failed=1, errors=0, skipped=0, failures=(failure,), exit_code=1)
+    )
+    return finding
+
+
+def make_history(
+    root: Path, files: dict[str, str], path: str, change: tuple[str, str], *, earlier: int = 0, later: int = 0
+) -> str:
     """Commit a healthy repository, a commit that breaks it, and some that do no harm; return the bad one."""
     commit(root, files, "Begin")
-    commit(root, {"NOTES.md": "One.\n"}, "Notes")
+    for number in range(earlier):
+        commit(root, {"EARLIER.md": f"{number}\n"}, f"Earlier {number}")
     bad = commit(root, {path: files[path].replace(*change)}, "A better sum")
     for number in range(later):
         commit(root, {"NOTES.md": f"{number}\n"}, f"Note {number}")
     return bad
 
 
-@pytest.mark.parametrize("files, path, good, bad, later", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("files, path, good, bad, earlier, later", BROKEN.values(), ids=BROKEN)
 def test_the_commit_is_reported_and_its_revert_repairs(
-    tmp_path: Path, files: dict[str, str], path: str, good: str, bad: str, later: int
+    tmp_path: Path, files: dict[str, str], path: str, good: str, bad: str, earlier: int, later: int
 ) -> None:
     """Wherever the bad commit lies, it is named and taken back, and the whole suite passes."""
     root = tmp_path / "work"
-    culprit = make_history(root, files, path, (good, bad), later)
+    culprit = make_history(root, files, path, (good, bad), earlier=earlier, later=later)
     bench = make_bench(root)
 
     done = repair(bench, tmp_path / "home")
@@ -62,22 +77,22 @@ def test_the_commit_is_reported_and_its_revert_repairs(
         culprit,
         "A better sum",
     )
-    assert (root / path).read_text() == files[path]
+    # To the byte the files whose own tests pass, which test_syntax_repairs.py proves.
+    assert snapshot(root).items() >= {name: text.encode() for name, text in files.items()}.items()
     assert git(root, "status", "--porcelain") == f"M {path}"
-    assert bench.tests.run().is_passed
 
 
 def test_a_revert_that_breaks_something_else_is_undone_and_still_reported(tmp_path: Path) -> None:
     """The whole suite has to pass; else the tree is as it was, and the finding stays."""
     root = tmp_path / "work"
-    commit(root, {"a.py": "def f():\n    return 1\n"}, "One")
-    commit(root, {"test_a.py": "import a\n\n\ndef test_f():\n    assert a.f() < 2\n"}, "Test")
+    test = "import a\n\n\ndef test_f():\n    assert a.f() < 2\n"
+    commit(root, {"a.py": "def f():\n    return 1\n", "test_a.py": test}, "One")
     culprit = commit(root, {"a.py": "def f():\n    return 2\n\n\ndef g():\n    return 3\n"}, "Two")
     commit(root, {"test_g.py": "import a\n\n\ndef test_g():\n    assert a.g() == 3\n"}, "More")
     before = snapshot(root)
     bench = make_bench(root)
 
-    done = repair(bench, tmp_path / "home")
+    done = repair(bench, tmp_path / "home", "test_a.py::test_f")
 
     assert (done.outcome, done.findings[0].data["commit"]) == (RepairOutcome.FAILED, culprit)
     assert snapshot(root) == before
@@ -92,7 +107,7 @@ def test_a_conflicting_revert_leaves_no_trace(tmp_path: Path) -> None:
     commit(root, {"a.py": "def f():\n    return 3\n"}, "Three")
     before = snapshot(root)
 
-    done = repair(make_bench(root), tmp_path / "home")
+    done = repair(make_bench(root), tmp_path / "home", "test_a.py::test_f")
 
     assert done.outcome is RepairOutcome.FAILED
     assert done.findings[0].data["subject"] == "Two"
@@ -103,7 +118,7 @@ def test_a_conflicting_revert_leaves_no_trace(tmp_path: Path) -> None:
 def test_a_later_change_elsewhere_in_the_file_is_merged(tmp_path: Path) -> None:
     """The revert goes on top of what came after it in the same file, also when that is not committed."""
     root = tmp_path / "work"
-    make_history(root, FLAT, "orders.py", ("(100 + rate)", "(100 - rate)"), 0)
+    make_history(root, FLAT, "orders.py", ("(100 + rate)", "(100 - rate)"))
     text = (
         (root / "orders.py")
         .read_text()
@@ -113,7 +128,7 @@ def test_a_later_change_elsewhere_in_the_file_is_merged(tmp_path: Path) -> None:
     tests = FLAT["test_orders.py"].replace("none of", "no")
     bench = make_bench(write_files(root, {"orders.py": text, "test_orders.py": tests}))
 
-    done = repair(bench, tmp_path / "home")
+    done = repair(bench, tmp_path / "home", "test_orders.py::OrdersTest::test_gross")
 
     assert done.outcome is RepairOutcome.SUCCEEDED, done.summary
     assert (root / "orders.py").read_text() == text.replace("(100 - rate)", "(100 + rate)")
@@ -123,10 +138,10 @@ def test_a_test_younger_than_the_fault_finds_it_and_is_not_reverted(tmp_path: Pa
     """The failing test is carried into commits that lack it; the revert takes back sources, never tests."""
     root = tmp_path / "work"
     old = {path: text for path, text in FLAT.items() if path == "orders.py"}
-    culprit = make_history(root, old, "orders.py", ("(100 + rate)", "(100 - rate)"), 1)
+    culprit = make_history(root, old, "orders.py", ("(100 + rate)", "(100 - rate)"))
     bench = make_bench(write_files(root, {"checks/test_orders.py": FLAT["test_orders.py"]}))
 
-    done = repair(bench, tmp_path / "home")
+    done = repair(bench, tmp_path / "home", "checks/test_orders.py::OrdersTest::test_gross")
 
     assert done.outcome is RepairOutcome.SUCCEEDED, done.summary
     assert done.findings[0].data["commit"] == culprit
@@ -140,7 +155,7 @@ def test_uncommitted_changes_are_named_as_the_cause(tmp_path: Path) -> None:
     write_files(root, {"orders.py": FLAT["orders.py"].replace("(100 + rate)", "(100 - rate)")})
     before = snapshot(root)
 
-    done = repair(make_bench(root), tmp_path / "home")
+    done = repair(make_bench(root), tmp_path / "home", "test_orders.py::OrdersTest::test_gross")
 
     assert done.outcome is RepairOutcome.NOT_APPLICABLE
     assert [(found.rule, found.data["files"]) for found in done.findings] == [
@@ -155,7 +170,7 @@ def test_a_test_that_never_passed_has_no_culprit(tmp_path: Path) -> None:
     commit(root, {"test_a.py": "def test_a():\n    assert 1 == 2\n"}, "One")
     commit(root, {"a.txt": "x"}, "Two")
 
-    done = repair(make_bench(root), tmp_path / "home")
+    done = repair(make_bench(root), tmp_path / "home", "test_a.py::test_a")
 
     assert (done.outcome, done.findings) == (RepairOutcome.NOT_APPLICABLE, ())
 
@@ -164,6 +179,6 @@ def test_without_history_the_skill_does_not_apply(tmp_path: Path) -> None:
     """A folder without git is told so."""
     bench = make_bench(write_files(tmp_path / "work", {"test_a.py": "def test_a():\n    assert 1 == 2\n"}))
 
-    done = repair(bench, tmp_path / "home")
+    done = repair(bench, tmp_path / "home", "test_a.py::test_a")
 
     assert (done.outcome, "needs git" in done.summary) == (RepairOutcome.NOT_APPLICABLE, True)

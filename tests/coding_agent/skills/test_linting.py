@@ -9,11 +9,13 @@ import pytest
 from coding_agent.planning.diagnosis import RuleDiagnosis
 from coding_agent.records import RepairOutcome
 from coding_agent.skills.library import FolderLibrary
-from tests.coding_agent.skills.repositories import LAYOUTS
+from tests.coding_agent.skills.repositories import COMMANDS, LAYOUTS
 from tests.coding_agent.skills.workshop import make_bench, snapshot, write_files
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("_lean_pytest")
 
 FILES = {"flat": "orders.py", "src": "src/textkit/words.py", "package": "bank/rules/fees.py"}
 
@@ -34,7 +36,8 @@ def test_a_safe_fix_is_applied_and_the_tests_pass(
     """The rule's own skill is chosen; what it changes is exactly that; a second look finds nothing of it."""
     path, files = FILES[layout], LAYOUTS[layout]
     module = f"{path.removesuffix('.py')}_more.py"
-    bench = make_bench(write_files(tmp_path / "work", {**files, module: added}))
+    root = write_files(tmp_path / "work", {**files, module: added})
+    bench = make_bench(root, test_command=COMMANDS[layout])
     finding = next(found for found in RuleDiagnosis(bench).lint() if found.rule == rule)
 
     chosen = FolderLibrary(tmp_path / "skills").select(finding)[0]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from coding_agent.protocols import Workbench
     from coding_agent.records import Finding, Repair
 
+pytestmark = pytest.mark.usefixtures("_lean_pytest")
+
 REPOSITORIES = {
     "flat, a module of the standard library": (
         {

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from coding_agent.protocols import Workbench
     from coding_agent.records import Repair
 
+pytestmark = pytest.mark.usefixtures("_lean_pytest")
+
 FLAT = {
     "temperature.py": (
         "def celsius_of(fahrenheit):\n    return (fahrenheit - 32) * 5 / 9\n\n\n"

@@ -12,6 +12,8 @@ from coding_agent.skills.library import FolderLibrary
 from coding_agent.skills.syntax import find_best_report
 from tests.coding_agent.skills.workshop import make_bench, snapshot, write_files
 
+pytestmark = pytest.mark.usefixtures("_lean_pytest")
+
 OLD_PYTHONS = sorted(Path("~/.pyenv/versions").expanduser().glob("3.[89].*/bin/python"))
 
 
@@ -74,6 +76,16 @@ def test_tests_that_pass_with_every_edit_do_not_decide(tmp_path: Path) -> None:
 
     assert repair.outcome is RepairOutcome.NOT_APPLICABLE
     assert snapshot(tmp_path / "work")["a.py"] == code.encode()
+
+
+def test_the_one_edit_with_which_the_tests_pass_is_chosen(tmp_path: Path) -> None:
+    """A tie is broken by pytest, where exactly one of the edits makes the suite pass."""
+    test = "from a import f\n\n\ndef test_f():\n    assert f(1, 2) == 6\n"
+
+    repair = repair_first(tmp_path, {"a.py": AMBIGUOUS["bracket"], "test_a.py": test}, has_tests=True)
+
+    assert repair.outcome is RepairOutcome.SUCCEEDED
+    assert (tmp_path / "work/a.py").read_text() == "def f(a, b):\n    return (a + b) * 2\n"
 
 
 @pytest.mark.skipif(not OLD_PYTHONS, reason="no Python 3.8 or 3.9 on this machine")

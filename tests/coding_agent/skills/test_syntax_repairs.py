@@ -9,11 +9,13 @@ import pytest
 from coding_agent.compiler import find_faults
 from coding_agent.records import RepairOutcome
 from coding_agent.skills.library import FolderLibrary
-from tests.coding_agent.skills.repositories import LAYOUTS
+from tests.coding_agent.skills.repositories import COMMANDS, LAYOUTS
 from tests.coding_agent.skills.workshop import make_bench, snapshot, write_files
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("_lean_pytest")
 
 ORDERS, WORDS, WRAP = "orders.py", "src/textkit/words.py", "src/textkit/wrap.py"
 ACCOUNT, FEES = "bank/model/account.py", "bank/rules/fees.py"
@@ -183,6 +185,7 @@ def test_a_healthy_repository_passes_and_nothing_is_found(tmp_path: Path, layout
     bench = make_bench(write_files(tmp_path / "work", LAYOUTS[layout]))
 
     assert bench.tests.run().is_passed
+    assert make_bench(bench.root, test_command=COMMANDS[layout]).tests.run().is_passed
     assert find_faults(bench, bench.files.paths("**/*.py")) == {}
 
 
@@ -194,7 +197,7 @@ def test_the_fault_is_named_and_repaired(
     files = LAYOUTS[layout]
     assert files[path].count(good) >= 1
     root = write_files(tmp_path / "work", files | {path: files[path].replace(good, bad, 1)})
-    bench = make_bench(root)
+    bench = make_bench(root, test_command=COMMANDS[layout])
 
     (fault,) = find_faults(bench, bench.files.paths("**/*.py")).values()
     finding = fault.as_finding(path)

@@ -61,10 +61,15 @@ def commit(root: Path, files: Mapping[str, str | bytes], message: str = "Work") 
 
 
 def make_bench(
-    root: Path, *, python: Path | None = None, has_tests: bool = True, home: Path | None = None
+    root: Path,
+    *,
+    python: Path | None = None,
+    has_tests: bool = True,
+    home: Path | None = None,
+    test_command: Sequence[str] = (),
 ) -> Workbench:
     """Return the real tools on a folder; without tests, a target that has none to run."""
-    task = make_task(root, python=python or Path(sys.executable))
+    task = replace(make_task(root, python=python or Path(sys.executable)), test_command=tuple(test_command))
     settings = AgentSettings(home=home or root.parent / "home", command_timeout=60)
     bench = build_workbench(root, task, settings, TaskLimits(None))
     if python is None and isinstance(bench.tests, PytestTool):
