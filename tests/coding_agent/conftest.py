@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from coding_agent.tools.pytest import PytestTool
+
 _UNUSED = (
     "debugging",
     "doctest",
@@ -26,3 +28,9 @@ def _lean_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     # These targets run no code of ours but the results plugin, which the pytest tool's own tests measure.
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)
+
+
+@pytest.fixture
+def _known_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare targets of our own Python the question whether it has pytest, which runs this very test."""
+    monkeypatch.setattr(PytestTool, "is_available", True)

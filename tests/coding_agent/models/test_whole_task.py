@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from coding_agent.protocols import ModelGate
 
-pytestmark = pytest.mark.usefixtures("_lean_pytest")
+pytestmark = pytest.mark.usefixtures("_lean_pytest", "_known_pytest")
 
 CART = """\
 class Cart:

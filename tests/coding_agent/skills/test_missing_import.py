@@ -93,8 +93,8 @@ def find_undefined(bench: Workbench) -> Finding:
 
 def run(root: Path, files: Mapping[str, str], facts: Mapping[str, str] | None = None) -> Repair:
     bench = make_bench(write_files(root / "work", files), has_tests=False)
-    (skill,) = FolderLibrary(root / "skills").select(find_undefined(bench))
     finding = find_undefined(bench)
+    (skill,) = FolderLibrary(root / "skills").select(finding)
     return skill.run(replace(finding, data={**finding.data, **(facts or {})}), bench)
 
 
@@ -105,9 +105,10 @@ def test_the_repaired_repository_passes_its_own_tests(
     """The name is imported where imports stand in that file, nothing else changes, and the tests pass."""
     bench = make_bench(write_files(tmp_path / "work", files))
     before = snapshot(tmp_path / "work")
-    (skill,) = FolderLibrary(tmp_path / "skills").select(find_undefined(bench))
+    finding = find_undefined(bench)
+    (skill,) = FolderLibrary(tmp_path / "skills").select(finding)
 
-    repair = skill.run(find_undefined(bench), bench)
+    repair = skill.run(finding, bench)
 
     assert (repair.outcome, repair.files_changed) == (RepairOutcome.SUCCEEDED, (path,)), repair.summary
     after = snapshot(tmp_path / "work")

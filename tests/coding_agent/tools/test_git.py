@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,9 @@ from tests.coding_agent.repositories import FakeLimits, commit, git, make_reposi
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROBE = (sys.executable, "-c", "import sys, total; sys.exit(total.total([1, 2]) != 3)")
+# -S: no hooks of our site packages, which cost more than the probe.
+PYTHON = (sys.executable, "-S", "-c")
+PROBE = (*PYTHON, "import sys, total; sys.exit(total.total([1, 2]) != 3)")
 
 
 def make_git(root: Path, area: Path, **options: object) -> GitTool:
@@ -23,10 +26,24 @@ def make_git(root: Path, area: Path, **options: object) -> GitTool:
     return GitTool(root, **settings)  # type: ignore[arg-type]
 
 
+_histories: list[tuple[Path, list[str]]] = []
+
+
 @pytest.fixture
-def history(tmp_path: Path) -> tuple[Path, list[str]]:
-    """A repository of eight commits; from the sixth on the total is wrong, in a file of the same length."""
-    root = make_repository(tmp_path / "repo")
+def history(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A repository of eight commits; from the sixth on the total is wrong, in a file of the same length.
+
+    Its commits are made once, on the fresh machine of the first test that asks; each test has its own copy.
+    """
+    if not _histories:
+        _histories.append(make_history(tmp_path_factory.mktemp("history")))
+    original, commits = _histories[0]
+    shutil.copytree(original, tmp_path / "repo")
+    return tmp_path / "repo", commits
+
+
+def make_history(folder: Path) -> tuple[Path, list[str]]:
+    root = make_repository(folder / "repo")
     commits = []
     for number in range(8):
         code = f"def total(prices):\n    return sum(prices) + {int(number >= 5)}\n"
@@ -93,8 +110,8 @@ def test_commits_that_cannot_be_tested_are_skipped(history: tuple[Path, list[str
     """Exit code 125 leaves a commit out; where the border lies among such commits there is no answer."""
     root, commits = history
     skip = 'import sys; n = int(open("count.txt").read()); '
-    around = (sys.executable, "-c", skip + "sys.exit(125 if n == 3 else n >= 5)")
-    hidden = (sys.executable, "-c", skip + "sys.exit(125 if n in (4, 5) else n >= 5)")
+    around = (*PYTHON, skip + "sys.exit(125 if n == 3 else n >= 5)")
+    hidden = (*PYTHON, skip + "sys.exit(125 if n in (4, 5) else n >= 5)")
     tool = make_git(root, tmp_path / "work")
     assert tool.bisect(around, good="HEAD~7", bad="HEAD") == commits[5]
     assert tool.bisect(hidden, good="HEAD~7", bad="HEAD") is None
@@ -105,7 +122,7 @@ def test_a_probe_runs_in_the_roots_counterpart(tmp_path: Path) -> None:
     top = make_repository(tmp_path / "repo", {"part/src/value.py": "x = 1\n", "part/file": ""})
     bad = commit(top, {"part/src/value.py": "x = 2\n"}, "bad")
     commit(top, {"other": ""}, "later")
-    probe = (sys.executable, "-c", "import value, sys; open('file'); sys.exit(value.x != 1)")
+    probe = (*PYTHON, "import value, sys; open('file'); sys.exit(value.x != 1)")
     assert make_git(top / "part", tmp_path / "work").bisect(probe, good="HEAD~2", bad="HEAD") == bad
 
 
@@ -141,15 +158,24 @@ def test_looking_does_not_write(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command", [("apply", "-"), ("reset", "--hard"), ("-c", "a.b=c", "log"), ("add", "."), ()]
 )
-def test_in_place_only_reading_commands_run(
+def test_in_place_what_may_write_is_refused(
     history: tuple[Path, list[str]], tmp_path: Path, command: Sequence[str]
 ) -> None:
-    """In the user's own repository what may write is refused; looking and bisecting write nothing."""
+    """In the user's own repository no command runs that may write, and nothing is written."""
+    root, _ = history
+    before = photograph(root)
+    with pytest.raises(ToolFailedError, match="may write"):
+        make_git(root, tmp_path / "work", is_in_place=True).run(*command)
+    assert photograph(root) == before
+
+
+def test_in_place_looking_and_bisecting_write_nothing(
+    history: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """In the user's own repository one may look and bisect, which leaves it as it was."""
     root, commits = history
     before = photograph(root)
     tool = make_git(root, tmp_path / "work", is_in_place=True)
-    with pytest.raises(ToolFailedError, match="may write"):
-        tool.run(*command)
     assert tool.run("status").is_ok
     assert tool.bisect(PROBE, good="HEAD~3", bad="HEAD~2") == commits[5]
     assert photograph(root) == before

@@ -172,11 +172,9 @@ def test_no_tests_is_no_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        "-x --lf",
-        "--ff -v",
-        "-p no:cacheprovider",
+        "-x --lf --ff -v",
         "-p xdist -n 2",
-        "--maxfail=1 --strict-config -W error",
+        "-p no:cacheprovider --maxfail=1 --strict-config -W error",
         "-p no:terminal",
     ],
 )
