@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from coding_agent.records import Outcome
 
+pytestmark = pytest.mark.usefixtures("_lean_pytest", "_known_pytest")
+
 WATER = "def boils(celsius):\n    if celsius >= 100{colon}\n        return True\n    return False\n"
 TESTS = "from water import boils\n\n\ndef test_boils():\n    assert boils(100)\n    assert not boils(99)\n"
 BROKEN = WATER.format(colon="")

@@ -16,6 +16,8 @@ from tests.coding_agent.repositories import FakeLimits, write_files
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+pytestmark = pytest.mark.usefixtures("_lean_pytest")
+
 
 def make_verifier(
     root: Path, *, python: str = sys.executable, test_command: Sequence[str] = (), source: Path | None = None
