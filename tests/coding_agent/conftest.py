@@ -22,7 +22,7 @@ _UNUSED = (
 def _lean_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the pytest of targets print no tracebacks, and leave out what no target here uses.
 
-    That is a third of its time. Not for tests of the pytest tool, which is to bear a pytest as it comes.
+    That is a fifth of its time. Not for tests of the pytest tool, which is to bear a pytest as it comes.
     """
     monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(["--tb=no", *(f"-p no:{name}" for name in _UNUSED)]))
     # These targets run no code of ours but the results plugin, which the pytest tool's own tests measure.
