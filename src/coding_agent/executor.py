@@ -5,7 +5,6 @@ It decides nothing: which steps there are is the planner's business, when to sto
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from coding_agent.errors import AgentError, TaskStoppedError
@@ -52,8 +51,3 @@ def _failed(step: PlannedStep, error_type: str, summary: str) -> StepResult:
 
 def _one_line(error: AgentError) -> str:
     return f"{error} ({error.hint})" if error.hint else str(error)
-
-
-def skipped(step: PlannedStep, summary: str) -> StepResult:
-    """Return the result of a step that found nothing to do."""
-    return replace(_failed(step, "", summary), outcome=StepOutcome.SKIPPED, error_type=None)
