@@ -66,10 +66,14 @@ def _set_up(wanted: str, *, insist: bool) -> None:
         _insist_on_version()
     if not any(_is_stamped(name, _requirements_hash(name)) for name in SUPERSETS[wanted]):
         _say(f"installing requirements/{wanted}.txt (the first time takes a minute or two)")
-        _run_pip("--require-hashes", "-r", f"requirements/{wanted}.txt")
+        # The pins are the whole set. Left to resolve, pip takes the newest coverage for a `coverage[toml]` that is
+        # pinned without the extra, and refuses it for want of a hash: old pins would rot with each new release.
+        pins = f"requirements/{wanted}.txt"
+        _run_pip(f"install {pins}", "install", "--require-hashes", "--no-deps", "-r", pins)
+        _run_pip(f"find in {pins} all that its packages need", "check")
         _stamp(wanted, _requirements_hash(wanted))
     if not _is_stamped("project", _project_hash()):
-        _run_pip("--no-build-isolation", "--no-deps", "-e", ".")
+        _run_pip("install this project", "install", "--no-build-isolation", "--no-deps", "-e", ".")
         _stamp("project", _project_hash())
 
 
@@ -94,16 +98,16 @@ def _insist_on_version() -> None:
         raise _SetupError(msg)
 
 
-def _run_pip(*arguments: str) -> None:
-    """Install with the pip of `.venv`; its output goes to a file, and is shown only when it fails."""
-    pip = [str(VENV / "bin/python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+def _run_pip(purpose: str, *arguments: str) -> None:
+    """Call the pip of `.venv`; its output goes to a file, and is shown only when it fails."""
+    pip = [str(VENV / "bin/python"), "-m", "pip", "--no-input", "--disable-pip-version-check"]
     environment = {**os.environ, "PIP_USER": "0", "PIP_PROGRESS_BAR": "off"}
     environment.pop("PYTHONPATH", None)  # a foreign package there would hide what has to be installed
     with LOG.open("w") as log:
         done = subprocess.run([*pip, *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log)
     if done.returncode:
         sys.stderr.write("".join(LOG.read_text(errors="replace").splitlines(keepends=True)[-15:]))
-        msg = f"pip failed to install {arguments[-1]}; above are the last lines of {LOG.relative_to(ROOT)}."
+        msg = f"pip failed to {purpose}; above are the last lines of {LOG.relative_to(ROOT)}."
         raise _SetupError(msg)
 
 

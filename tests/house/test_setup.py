@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,43 @@ def test_failed_install_shows_the_end_of_pips_words(house: Path) -> None:
         assert made.returncode != 0
         assert "setup: pip failed to install requirements/demo.txt" in made.stderr
         assert ".venv/setup.log" in made.stderr
+
+
+def make_wheel(folder: Path, name: str, version: str, *needs: str) -> str:
+    """Write a wheel that holds only its metadata; returns its pin with hash."""
+    about, record = f"{name}-{version}.dist-info", f"{name}-{version}.dist-info/RECORD"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: toml\n"
+    wheel = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{about}/METADATA", metadata + "".join(f"Requires-Dist: {need}\n" for need in needs))
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(record, f"{about}/METADATA,,\n{about}/WHEEL,,\n{record},,\n")
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+
+
+def test_a_new_release_does_not_spoil_old_pins(house: Path) -> None:
+    """The pinned versions are installed though a newer one has appeared, also where an extra of it is asked
+    for; what the pins lack is named instead of fetched.
+    """
+    measured = make_wheel(house, "measured", "1.0")
+    make_wheel(house, "measured", "2.0")
+    plugin = make_wheel(house, "plugin", "1.0", "measured[toml]>=1")
+    pins, registry = house / "requirements" / "demo.txt", {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(house)}
+
+    pins.write_text(plugin)
+    made = call_make(house, "setup-demo", **registry)
+    assert "setup: pip failed to find in requirements/demo.txt all that its packages need" in made.stderr
+    assert "plugin 1.0 requires measured, which is not installed" in made.stderr
+
+    pins.write_text(plugin + measured)
+    call_make(house, "setup-demo", **registry)
+    listed = subprocess.run(
+        [house / ".venv/bin/python", "-m", "pip", "list", "--format=freeze"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {"plugin==1.0", "measured==1.0"} <= set(listed.stdout.split())
 
 
 def test_help_names_every_target(house: Path) -> None:
