@@ -66,8 +66,8 @@ def _set_up(wanted: str, *, insist: bool) -> None:
         _insist_on_version()
     if not any(_is_stamped(name, _requirements_hash(name)) for name in SUPERSETS[wanted]):
         _say(f"installing requirements/{wanted}.txt (the first time takes a minute or two)")
-        # The pins are the whole set. Left to resolve, pip takes the newest coverage for a `coverage[toml]` that is
-        # pinned without the extra, and refuses it for want of a hash: old pins would rot with each new release.
+        # The pins are the whole set. Left to resolve, pip takes the newest coverage for a `coverage[toml]`
+        # that is pinned without its extra, and refuses it for want of a hash: pins would rot with new releases.
         pins = f"requirements/{wanted}.txt"
         _run_pip(f"install {pins}", "install", "--require-hashes", "--no-deps", "-r", pins)
         _run_pip(f"find in {pins} all that its packages need", "check")

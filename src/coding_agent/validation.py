@@ -117,10 +117,10 @@ def _check_live_model(provider: str, settings: AgentSettings) -> Iterator[tuple[
     wanted = []
     if find_spec(provider) is None:
         wanted.append(f"the package {provider!r} is not installed: pip install 'taskscope[{provider}]'")
-    # A server of one's own needs a base URL and takes any key; Anthropic's API has no such servers.
+    # A server of one's own needs a base URL and takes any key.
     has_access = {
         "openai": settings.openai_api_key or settings.openai_base_url,
-        "anthropic": settings.anthropic_api_key,
+        "anthropic": settings.anthropic_api_key or settings.anthropic_base_url,
     }
     if not has_access[provider]:
         wanted.append(f"{provider.upper()}_API_KEY is not set")

@@ -171,6 +171,7 @@ def test_models_need_what_they_run_on(tmp_path: Path) -> None:
     assert "OPENAI_API_KEY is not set" in violations(tmp_path, model="openai:m")["model"]
     assert "ANTHROPIC_API_KEY is not set" in violations(tmp_path, model="anthropic:m")["model"]
     assert violations(tmp_path, {"openai_base_url": "http://localhost:1/v1"}, model="openai:m") == {}
+    assert violations(tmp_path, {"anthropic_base_url": "http://localhost:1"}, model="anthropic:m") == {}
     assert violations(tmp_path, {"openai_api_key": "k"}, model="openai:m") == {}
     assert violations(tmp_path, {"anthropic_api_key": "k"}, model="anthropic:m") == {}
 

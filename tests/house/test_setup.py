@@ -115,10 +115,10 @@ def test_failed_install_shows_the_end_of_pips_words(house: Path) -> None:
 def make_wheel(folder: Path, name: str, version: str, *needs: str) -> str:
     """Write a wheel that holds only its metadata; returns its pin with hash."""
     about, record = f"{name}-{version}.dist-info", f"{name}-{version}.dist-info/RECORD"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: toml\n"
+    head = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: toml\n"
     wheel = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(f"{about}/METADATA", metadata + "".join(f"Requires-Dist: {need}\n" for need in needs))
+        archive.writestr(f"{about}/METADATA", head + "".join(f"Requires-Dist: {need}\n" for need in needs))
         archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(record, f"{about}/METADATA,,\n{about}/WHEEL,,\n{record},,\n")
     return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
