@@ -67,7 +67,7 @@ def _set_up(wanted: str, *, insist: bool) -> None:
     if not any(_is_stamped(name, _requirements_hash(name)) for name in SUPERSETS[wanted]):
         _say(f"installing requirements/{wanted}.txt (the first time takes a minute or two)")
         # The pins are the whole set. Left to resolve, pip takes the newest coverage for a `coverage[toml]`
-        # that is pinned without its extra, and refuses it for want of a hash: pins would rot with new releases.
+        # that is pinned without its extra, and refuses it for want of a hash: old pins would rot.
         pins = f"requirements/{wanted}.txt"
         _run_pip(f"install {pins}", "install", "--require-hashes", "--no-deps", "-r", pins)
         _run_pip(f"find in {pins} all that its packages need", "check")

@@ -165,7 +165,7 @@ def test_missing_programs_are_named(tmp_path: Path) -> None:
 
 
 def test_models_need_what_they_run_on(tmp_path: Path) -> None:
-    """A recording has to exist; a live model needs its key (or, for openai, a server of one's own)."""
+    """A recording has to exist; a live model needs its key or a server of one's own."""
     assert "does not exist" in violations(tmp_path, model="replay:/no/such/file")["model"]
     assert "unknown" in violations(tmp_path, model="openai:")["model"]
     assert "OPENAI_API_KEY is not set" in violations(tmp_path, model="openai:m")["model"]
