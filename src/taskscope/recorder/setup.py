@@ -16,6 +16,8 @@ from taskscope.store.session import StoreSession
 
 from .cleaning import Cleaner
 from .encoding import Encoder
+from .intake import Intake
+from .journal import Journal
 from .recording import Recording
 from .writer import Writer
 
@@ -82,11 +84,14 @@ def _build(
     path = settings.store_path
     cleaner = Cleaner(redactor)
     encoder = Encoder(cleaner)
-    writer = Writer(lambda: StoreSession(path), drain_errors=drain_errors)
+    journal = Journal(path.parent / "journal")
+    writer = Writer(journal, lambda find_lock: StoreSession(path, find_lock), drain_errors=drain_errors)
+    intake = Intake(journal, writer)
     resource = _make_resource(settings)
-    recording = Recording(path, writer, encoder.resource(resource.attributes))
-    span_processor = RecordingSpanProcessor(encoder, writer, stamp)
-    log_processor = RecordingLogProcessor(encoder, writer, stamp)
+    recording = Recording(path, intake, writer, encoder.resource(resource.attributes))
+    span_processor = RecordingSpanProcessor(encoder, intake, writer, stamp)
+    log_processor = RecordingLogProcessor(encoder, intake, writer, stamp)
+    writer.sweep = span_processor.sweep
     tracer_provider, logger_provider = _find_tracer_provider(resource), _find_logger_provider(resource)
     # Ours first: what the application waits for must not wait for a foreign exporter's lock.
     tracer_provider.add_span_processor(span_processor)

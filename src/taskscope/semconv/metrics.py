@@ -405,6 +405,10 @@ RECORDS_PENDING: Final = Metric(
     (attr.SIGNAL, attr.DESTINATION),
 )
 """What the recorder holds in memory now."""
+RECORDS_RECOVERED: Final = Metric(
+    "taskscope.records.recovered", "counter", "{span}", "Spans brought home from dead processes."
+)
+"""Replayed from their journals, or open when they died and closed as interrupted."""
 RECORDER_QUEUE_SIZE: Final = Metric(
     "taskscope.recorder.queue.size", "updowncounter", "By", "Bytes of records that wait for the writer."
 )

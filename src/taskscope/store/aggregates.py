@@ -66,7 +66,9 @@ def _add_interrupted(
             tally.add_span(record, span.role)
             if span.role is Role.AGENT:
                 tally.add_calls(record, *count_calls(connection, record))
-        tally.add_closed_records(len(left))
+        if left:
+            tally.add_stored("traces", len(left))
+            tally.add_recovery(len(left))
     for series, value in tally.counters.items():
         numbers[series] = numbers.get(series, 0) + value
     for series, histogram in tally.histograms.items():

@@ -79,7 +79,17 @@ _M001_FIRST_STORE = (
     "INSERT INTO meta VALUES('instance', lower(hex(randomblob(16))))",
 )
 
-MIGRATIONS = (("m001_first_store", _M001_FIRST_STORE),)
+_M004_JOURNAL = (
+    # What is known of the records that a process could not keep, so that recovery adds only the rest.
+    "ALTER TABLE process ADD COLUMN lost_spans INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE process ADD COLUMN lost_logs INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX process_lock ON process(lock)",
+)
+
+MIGRATIONS = (
+    ("m001_first_store", _M001_FIRST_STORE),
+    ("m004_journal", _M004_JOURNAL),
+)
 """Name and statements of every step; a store's version is the number of steps it has taken."""
 
 

@@ -9,24 +9,28 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .database import open_database
-from .ingest import Accounts, Ingest
+from .ingest import Ingest
 from .processes import ProcessLock, register_process
 
 if TYPE_CHECKING:
+    from .accounts import Accounts
     from .records import Record
 
 
 class StoreSession:
     """Writes for one process; every method may raise StoreError or sqlite3.Error, and may be tried again."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, find_lock: Callable[[], ProcessLock | None] = lambda: None) -> None:
+        """`find_lock`: the lock that this process holds as the owner of its journal, and lets go itself."""
         self.path = path
+        self._find_lock = find_lock
         self._lock: ProcessLock | None = None
+        self._own_lock: ProcessLock | None = None
         self._process_id: int | None = None
         self._connection: sqlite3.Connection | None = None
         self._ingest: Ingest | None = None
@@ -37,9 +41,9 @@ class StoreSession:
         """Whether spans of this process are on record as open."""
         return self._ingest is not None and self._ingest.has_open_spans
 
-    def write(self, batch: Sequence[Record], accounts: Accounts) -> None:
-        """Store a batch, whole or not at all."""
-        self._open().write(batch, accounts)
+    def write(self, batch: Sequence[Record], accounts: Accounts, *, journal_seq: int = 0) -> None:
+        """Store a batch, whole or not at all, with the number of its last record in the journal."""
+        self._open().write(batch, accounts, journal_seq=journal_seq)
 
     def recover(self) -> int:
         """Close what dead processes left open; the number of spans closed."""
@@ -56,16 +60,20 @@ class StoreSession:
             self._connection.close()
             self._connection = None
 
-    def close(self) -> None:
-        """Note that this process ended well and let everything go; errors of the store are not told."""
+    def close(self, *, is_done: bool = True) -> None:
+        """Let everything go; errors of the store are not told.
+
+        With `is_done` the process is noted to have ended well. Without, something stands in its journal
+        yet, and whoever finds its lock free brings that home.
+        """
         with contextlib.suppress(sqlite3.Error, OSError):
-            if self._connection is not None and self._ingest is not None:
+            if is_done and self._connection is not None and self._ingest is not None:
                 self._ingest.end_process(time.time_ns())
         with contextlib.suppress(sqlite3.Error, OSError):
             self.suspend()
-            if self._lock is not None:
-                self._lock.release()
-        self._lock = self._ingest = self._process_id = None
+            if self._own_lock is not None:
+                self._own_lock.release(remove=is_done)
+        self._own_lock = self._lock = self._ingest = self._process_id = None
 
     def _open(self) -> Ingest:
         if self._connection is not None and self._ingest is not None:
@@ -73,7 +81,9 @@ class StoreSession:
         connection = open_database(self.path, create=True)
         try:
             if self._lock is None:
-                self._lock = ProcessLock(self.path.parent / "journal")
+                self._lock = self._find_lock()
+            if self._lock is None:
+                self._lock = self._own_lock = ProcessLock(self.path.parent / "journal")
             if self._process_id is None:
                 self._process_id = register_process(connection, self._lock)
             ingest = self._ingest or Ingest(connection, self._process_id)
