@@ -63,6 +63,7 @@ class RecordingSpanProcessor(SpanProcessor):
             span_id = span.context.span_id
             if find_role(attributes, span.kind.value + 1) in RECORDED_AT_START:
                 body = self._encoder.span(span, _copy_attributes(span), is_end=False)
+                self._record_around(span)
                 self._recorded.add(span_id)
                 self._intake.start(self._encoder.source(span.resource, span.instrumentation_scope), body)
             else:
@@ -88,6 +89,7 @@ class RecordingSpanProcessor(SpanProcessor):
             is_precious = not was_young or span.parent is None or span.status.status_code is StatusCode.ERROR
             body = self._encoder.span(span, _copy_attributes(span), is_end=True)
             source = self._encoder.source(span.resource, span.instrumentation_scope)
+            self._record_around(span)
             self._intake.end(source, body, is_precious=is_precious)
         except Exception as error:  # noqa: BLE001  the border to the host
             self._intake.count_error("processor", type(error).__qualname__)
@@ -108,6 +110,24 @@ class RecordingSpanProcessor(SpanProcessor):
                 return (YOUNG_NS - age_ns) / 1e9
             self._record_late(span_id, span)
         return None
+
+    def before_fork(self) -> None:
+        """Record the starts of all open spans: what a child makes may belong below any of them."""
+        for span_id, span in list(self._young.items()):
+            self._record_late(span_id, span)
+
+    def _record_around(self, span: ReadableSpan) -> None:
+        """Record the starts of the young spans around one that goes on record.
+
+        A kill must not leave it behind without its parents.
+        """
+        around: list[tuple[int, Span]] = []
+        parent = span.parent
+        while parent is not None and (young := self._young.get(parent.span_id)) is not None:
+            around.append((parent.span_id, young))
+            parent = young.parent
+        for span_id, young in reversed(around):
+            self._record_late(span_id, young)
 
     def _record_late(self, span_id: int, span: Span) -> None:
         """Record the start of a span unless it ends meanwhile: its end must not come first."""

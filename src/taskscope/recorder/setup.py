@@ -91,7 +91,7 @@ def _build(
     recording = Recording(path, intake, writer, encoder.resource(resource.attributes))
     span_processor = RecordingSpanProcessor(encoder, intake, writer, stamp)
     log_processor = RecordingLogProcessor(encoder, intake, writer, stamp)
-    writer.sweep = span_processor.sweep
+    writer.sweep, writer.before_fork = span_processor.sweep, span_processor.before_fork
     tracer_provider, logger_provider = _find_tracer_provider(resource), _find_logger_provider(resource)
     # Ours first: what the application waits for must not wait for a foreign exporter's lock.
     tracer_provider.add_span_processor(span_processor)

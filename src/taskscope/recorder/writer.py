@@ -86,6 +86,7 @@ class Writer:
         self._make_session = make_session
         self._drain_errors = drain_errors or dict
         self.sweep: Sweep = lambda: None
+        self.before_fork: Callable[[], object] = lambda: None
         self._on_stored = on_stored
         journal.wake = self.wake
         self._inherited: list[object] = []
@@ -343,6 +344,8 @@ class Writer:
     # --- around a fork
 
     def _before_fork(self) -> None:
+        with contextlib.suppress(Exception):
+            self.before_fork()
         self._has_store_lock = self._store_lock.acquire(timeout=_FORK_PATIENCE_S)
         # In the order in which an application's thread takes them.
         self._journal.lock.acquire()
