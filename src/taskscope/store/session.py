@@ -35,6 +35,7 @@ class StoreSession:
         self._connection: sqlite3.Connection | None = None
         self._ingest: Ingest | None = None
         self._has_recovered = False
+        self._brought_home = 0
 
     @property
     def has_open_spans(self) -> bool:
@@ -46,8 +47,10 @@ class StoreSession:
         self._open().write(batch, accounts, journal_seq=journal_seq)
 
     def recover(self) -> int:
-        """Close what dead processes left open; the number of spans closed."""
-        return self._open().recover()
+        """Bring home what dead processes left; the number of spans, those of the session's own start too."""
+        brought = self._open().recover() + self._brought_home
+        self._brought_home = 0
+        return brought
 
     def beat(self) -> None:
         """Give a sign of life."""
@@ -89,7 +92,7 @@ class StoreSession:
             ingest = self._ingest or Ingest(connection, self._process_id)
             ingest.connect(connection)
             if not self._has_recovered:
-                ingest.recover()
+                self._brought_home = ingest.recover()
                 self._has_recovered = True
         except BaseException:
             connection.close()
