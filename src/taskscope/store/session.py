@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from .records import Record
 
 
+def bring_home(path: Path) -> int:
+    """Bring home what dead processes left beside the store at `path`; the number of spans.
+
+    Makes the store where there is none. Raises StoreError or sqlite3.Error, and may be tried again.
+    """
+    with contextlib.closing(open_database(path, create=True)) as connection:
+        return Ingest(connection, None).recover()
+
+
 class StoreSession:
     """Writes for one process; every method may raise StoreError or sqlite3.Error, and may be tried again."""
 
