@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from taskscope.store.retention import Limits
 from taskscope.store.session import StoreSession
 
 from .cleaning import Cleaner
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from .processor import Stamp
 
+_DAY_NS = 86_400 * 10**9
 EXIT_TIMEOUT_S = 2.0
 """How long the end of the program waits for the writer and the exporters."""
 
@@ -85,7 +87,10 @@ def _build(
     cleaner = Cleaner(redactor)
     encoder = Encoder(cleaner)
     journal = Journal(path.parent / "journal")
-    writer = Writer(journal, lambda find_lock: StoreSession(path, find_lock), drain_errors=drain_errors)
+    limits = Limits(int(settings.retention_days * _DAY_NS), settings.store_limit_bytes)
+    writer = Writer(
+        journal, lambda find_lock: StoreSession(path, find_lock, limits=limits), drain_errors=drain_errors
+    )
     intake = Intake(journal, writer)
     resource = _make_resource(settings)
     recording = Recording(path, intake, writer, encoder.resource(resource.attributes))

@@ -185,13 +185,28 @@ def test_a_failed_recovery_may_be_tried_again(store: Store) -> None:
     store.session.write([], Accounts())
     _die_with(store.path, spans)
     with closing(_writable(store.path)) as other:
-        other.execute("CREATE TRIGGER fault BEFORE INSERT ON trace BEGIN SELECT raise(ABORT, 'no'); END")
-        with pytest.raises(Exception, match="no"):
+        other.execute("ALTER TABLE trace RENAME TO away")
+        with pytest.raises(sqlite3.OperationalError, match="trace"):
             store.session.recover()
         assert _stored_spans(store) == []
-        other.execute("DROP TRIGGER fault")
+        other.execute("ALTER TABLE away RENAME TO trace")
     assert store.session.recover() == 5
     assert _stored_spans(store) == [span.span_id for span in spans]
+
+
+def test_a_journal_that_cannot_be_stored_keeps_nobody_out(store: Store) -> None:
+    """It is set aside under another name, and the others are brought home."""
+    store.session.write([], Accounts())
+    _die_with(store.path, [make_span("poison")])
+    _die_with(store.path, [make_span("good")])
+    with closing(_writable(store.path)) as other:
+        other.execute(
+            "CREATE TRIGGER fault BEFORE INSERT ON trace WHEN NEW.root_name = 'poison' "
+            "BEGIN SELECT raise(ABORT, 'no'); END"
+        )
+    assert store.session.recover() == 1
+    left = [path.name for path in (store.path.parent / "journal").iterdir() if "journal" in path.name]
+    assert [name.endswith(".journal.damaged") for name in left] == [True]
 
 
 def test_what_the_dead_could_not_keep_is_counted_once(store: Store) -> None:
