@@ -1,6 +1,7 @@
 """What a span keeps of attributes: as they were given, frozen against later changes, within the limits.
 
-Nothing is turned into text here: the record's cleaner does that at its edge, and the view for foreign processors at theirs.
+Nothing is turned into text here: the record's cleaner does that at its edge, and foreign processors are
+served what the SDK would have made of it.
 """
 
 from __future__ import annotations
@@ -9,12 +10,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taskscope.semconv import attributes as contract
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import SpanLimits
 
 _SCALARS = frozenset({bool, int, float, str, bytes, NoneType})
 _UNBOUNDED = sys.maxsize
@@ -87,9 +85,11 @@ def _to_key(key: object) -> str | None:
     if isinstance(key, str):
         return key
     kind = type(key)
-    if not key or (kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__):
+    try:
+        has_words = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
+        return str(key) if key and has_words else None
+    except Exception:  # noqa: BLE001  a foreign object may do anything
         return None
-    return str(key)
 
 
 def _make_room(kept: dict[str, Any], name: str) -> bool:
@@ -105,20 +105,19 @@ def _make_room(kept: dict[str, Any], name: str) -> bool:
 
 
 def _freeze(value: Any, length: int | None) -> Any:
-    """A copy that the host cannot change any more; other objects than text, numbers and containers as they are."""
-    return _freeze_nested(value, length, _DEPTH_LIMIT, [_NODES_LIMIT])
+    """A copy that the host cannot change any more; what is neither text, number nor container as it is."""
+    try:
+        return _freeze_nested(value, length, _DEPTH_LIMIT, [_NODES_LIMIT])
+    except Exception:  # noqa: BLE001  a foreign container may do anything
+        return f"[unreadable {type(value).__qualname__}]"
 
 
 def _freeze_nested(value: Any, length: int | None, depth: int, nodes_left: list[int]) -> Any:
     if isinstance(value, str):
         return value if length is None else value[:length]
-    if isinstance(value, bytes | int | float) or value is None:
-        return value
-    if isinstance(value, bytearray | memoryview):
-        return bytes(value)
+    if isinstance(value, bytes) or not isinstance(value, Mapping | Sequence):
+        return value.copy() if isinstance(value, set) else value
     is_mapping = isinstance(value, Mapping)
-    if not is_mapping and not isinstance(value, Sequence | set | frozenset):
-        return value
     if not is_mapping and length is None and _SCALARS.issuperset(map(type, value)):
         return tuple(value)
     nodes_left[0] -= len(value)

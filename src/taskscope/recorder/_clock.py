@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-
-def _choose_ticks() -> Callable[[], int]:
-    """Linux's clock that goes on while a laptop sleeps; elsewhere `monotonic`."""
-    boot = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic_ns if boot is None else partial(time.clock_gettime_ns, boot)
+# Linux's clock that goes on while a laptop sleeps; elsewhere the plain one.
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
+_ticks: Callable[[], int] = (
+    time.monotonic_ns if _BOOT_CLOCK is None else partial(time.clock_gettime_ns, _BOOT_CLOCK)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,5 +23,5 @@ class Clock:
 
     wall: Callable[[], int] = time.time_ns
     """Since 1970; it may step."""
-    ticks: Callable[[], int] = _choose_ticks()
+    ticks: Callable[[], int] = _ticks
     """Since whenever; it never steps."""

@@ -6,7 +6,7 @@ Built only where such a processor is registered. Values become what the SDK woul
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.attributes import BoundedAttributes
@@ -17,7 +17,7 @@ from opentelemetry.trace import Link
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from .span import Span
+    from .span import Span, SpanEvent, SpanLink
 
 Report = Callable[[str, BaseException], None]
 """Counts an error that was kept from the host: the component, and the error."""
@@ -26,38 +26,25 @@ _MILLISECOND = 1_000_000  # nanoseconds
 
 def make_readable(span: Span) -> sdk.ReadableSpan:
     """The span as the SDK hands it to processors and exporters."""
-    limits = span._tracer.limits  # noqa: SLF001  a span has no public face for its own room
-    values = limits.max_attribute_length
+    limits = span._tracer.limits
+    length = limits.max_attribute_length
     events = [
-        sdk.Event(
-            event.name,
-            _bound(event._attributes, limits.max_event_attributes, event.dropped_attributes, values),  # noqa: SLF001
-            event.timestamp,
-        )
-        for event in tuple(span._events)  # noqa: SLF001
+        sdk.Event(event.name, _bind(event, limits.max_event_attributes, length), event.timestamp)
+        for event in tuple(span._events)
     ]
     links = [
-        Link(
-            link.context,
-            _bound(link._attributes, limits.max_link_attributes, link.dropped_attributes, values),
-        )  # noqa: SLF001
-        for link in tuple(span._links)  # noqa: SLF001
+        Link(link.context, _bind(link, limits.max_link_attributes, length)) for link in tuple(span._links)
     ]
     return sdk.ReadableSpan(
         name=span.name,
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes=_bound(
-            span._attributes.copy(),  # noqa: SLF001
-            limits.max_span_attributes,
-            span.dropped_attributes,
-            limits.max_span_attribute_length,
-        ),
-        events=_bound_list(events, limits.max_events, span.dropped_events),
-        links=_bound_list(links, limits.max_links, span.dropped_links),
+        attributes=_bind(span, limits.max_span_attributes, limits.max_span_attribute_length),
+        events=_bind_list(events, limits.max_events, span.dropped_events),
+        links=_bind_list(links, limits.max_links, span.dropped_links),
         kind=span.kind,
-        instrumentation_info=span._instrumentation_info,  # noqa: SLF001
+        instrumentation_info=span._instrumentation_info,
         status=span.status,
         start_time=span.start_time,
         end_time=span.end_time,
@@ -65,34 +52,34 @@ def make_readable(span: Span) -> sdk.ReadableSpan:
     )
 
 
-def _bound(
-    values: Mapping[str, Any], limit: int | None, dropped: int, length: int | None
-) -> BoundedAttributes:
+def _bind(carrier: Span | SpanEvent | SpanLink, limit: int | None, length: int | None) -> BoundedAttributes:
+    """What a span, event or link kept, in upstream's own container."""
+    values, dropped = carrier._attributes.copy(), carrier.dropped_attributes
     try:
         bound = BoundedAttributes(limit, values, max_value_len=length)
-    except Exception:  # noqa: BLE001  some object's __str__ raised; the others are innocent
+    except Exception:  # noqa: BLE001  the __str__ of one value raised; the others are innocent
         bound = BoundedAttributes(limit, immutable=False, max_value_len=length)
         for key, value in values.items():
             try:
                 bound[key] = value
-            except Exception:  # noqa: BLE001
+            except Exception:  # noqa: BLE001  the same
                 dropped += 1
-        bound._immutable = True  # noqa: SLF001  as the SDK does at a span's end
+        bound._immutable = True
     bound.dropped += dropped
     return bound
 
 
-def _bound_list(items: Sequence[Any], limit: int | None, dropped: int) -> BoundedList:
+def _bind_list(items: Sequence[Any], limit: int | None, dropped: int) -> Any:
     bound = BoundedList.from_seq(limit, items)
     bound.dropped += dropped
     return bound
 
 
 class GuardedProcessors(sdk.SynchronousMultiSpanProcessor):
-    """Foreign span processors, one after the other; what one of them raises reaches neither host nor neighbour."""
+    """Foreign span processors, one by one; what one of them raises reaches neither host nor neighbour."""
 
     def __init__(self, report: Report) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # upstream lacks the annotation
         self._report = report
 
     def on_start(self, span: sdk.Span, parent_context: Context | None = None) -> None:
@@ -106,7 +93,7 @@ class GuardedProcessors(sdk.SynchronousMultiSpanProcessor):
     def _on_ending(self, span: sdk.Span) -> None:
         for processor in self._span_processors:
             try:
-                processor._on_ending(span)  # noqa: SLF001  upstream's experimental hook
+                processor._on_ending(span)  # upstream's experimental hook
             except Exception as error:  # noqa: BLE001  the border to the host
                 self._report("processor", error)
 

@@ -1,13 +1,14 @@
-"""Our tracer behind an SDK `TracerProvider`: resource, sampler, limits, ids and foreign processors work as always.
+"""Our tracer behind an SDK `TracerProvider`: resource, sampler, limits, ids, processors work as always.
 
 One sink is called directly and first; what it or a foreign processor raises never reaches the host.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.environment_variables import OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED
@@ -43,10 +44,10 @@ class RecordingTracerProvider(sdk.TracerProvider):
         self,
         sampler: Sampler | None = None,
         resource: Resource | None = None,
-        shutdown_on_exit: bool = True,  # noqa: FBT001, FBT002  upstream's signature
+        shutdown_on_exit: bool = True,
         active_span_processor: Any = None,
         id_generator: IdGenerator | None = None,
-        span_limits: sdk.SpanLimits | None = None,  # noqa: PLR0917
+        span_limits: sdk.SpanLimits | None = None,
         *,
         sink: Sink | None = None,
         on_error: Callable[[str, str], object] = _count_nothing,
@@ -61,9 +62,11 @@ class RecordingTracerProvider(sdk.TracerProvider):
         self._by_arguments: dict[tuple[str, str | None, str | None], Tracer] = {}
         super().__init__(
             sampler, resource, shutdown_on_exit,
-            active_span_processor or GuardedProcessors(self._report), id_generator or OwnRandomIds(), span_limits,
+            active_span_processor or GuardedProcessors(self._report),
+            id_generator or OwnRandomIds(), span_limits,
             meter_provider=meter_provider, _tracer_configurator=_tracer_configurator,
         )  # fmt: skip
+        self._own_tracers = cast("dict[InstrumentationScope, Tracer]", self._tracers)
 
     @property
     def sink(self) -> Sink | None:
@@ -74,7 +77,7 @@ class RecordingTracerProvider(sdk.TracerProvider):
     def sink(self, sink: Sink | None) -> None:
         with self._tracers_lock:
             self._sink = sink
-            for tracer in self._tracers.values():
+            for tracer in self._own_tracers.values():
                 tracer.sink = sink
 
     def get_tracer(
@@ -97,9 +100,9 @@ class RecordingTracerProvider(sdk.TracerProvider):
             instrumenting_module_name or "", instrumenting_library_version or "", schema_url, attributes
         )
         with self._tracers_lock:
-            tracer = self._tracers.get(scope)
+            tracer = self._own_tracers.get(scope)
             if tracer is None:
-                self._tracers[scope] = tracer = self._make_tracer(scope)
+                self._own_tracers[scope] = tracer = self._make_tracer(scope)
         if attributes is None and instrumenting_module_name:
             self._by_arguments[key] = tracer
         return tracer
@@ -148,14 +151,12 @@ class RecordingTracerProvider(sdk.TracerProvider):
                 self._report("processor", error)
 
     def _report(self, component: str, error: BaseException) -> None:
-        try:
+        with contextlib.suppress(Exception):  # who counts errors may fail too, and nobody is left to tell
             self._on_error(component, type(error).__qualname__)
-        except Exception:  # noqa: BLE001, S110  who counts errors may fail too, and nobody is left to tell
-            pass
 
 
 def _describe_as_before_scopes(scope: InstrumentationScope) -> InstrumentationInfo:
     """What old exporters read; made without its constructor, which warns of its age."""
     info: InstrumentationInfo = object.__new__(InstrumentationInfo)
-    info._name, info._version, info._schema_url = scope.name, scope.version, scope.schema_url or ""  # noqa: SLF001
+    info._name, info._version, info._schema_url = scope.name, scope.version, scope.schema_url or ""
     return info

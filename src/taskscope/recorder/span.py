@@ -1,7 +1,8 @@
 """A span that costs little: plain slots, no lock, no copy; what it keeps is cleaned when it is recorded.
 
-It is an SDK span for whoever asks, and keeps upstream's contract but for three laws: times of one local
-trace come from one monotonic clock, no call raises into the host, and the contract's attributes outlive others.
+It is an SDK span for whoever asks, and keeps upstream's contract but for three laws: the times of a local
+trace come from one monotonic clock, no call raises into the host, and beyond the limit the contract's
+attributes outlive others.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _logger = logging.getLogger(
 UNSET = Status(StatusCode.UNSET)
 
 generation = 0
-"""How many forks lie between the first process and this one; a span ends in the generation that started it."""
+"""How many forks lie between the first process and this one; a span is recorded in that of its start."""
 
 
 def _count_fork() -> None:
@@ -50,6 +51,9 @@ class SpanEvent(sdk.Event):
 
     __slots__ = ("_attributes", "_name", "_timestamp", "dropped_attributes")
 
+    _attributes: dict[str, Any]
+    dropped_attributes: int
+
     def __init__(self, name: str, attributes: dict[str, Any], timestamp: int, dropped: int) -> None:
         self._name = name
         self._attributes = attributes
@@ -61,6 +65,9 @@ class SpanLink(Link):
     """A link with its attributes as they were given."""
 
     __slots__ = ("_attributes", "_context", "dropped_attributes")
+
+    _attributes: dict[str, Any]
+    dropped_attributes: int
 
     def __init__(self, context: SpanContext, attributes: dict[str, Any], dropped: int) -> None:
         self._context = context
@@ -119,15 +126,15 @@ class Span(sdk.Span):
     # What the tracer knows for all its spans.
 
     @property
-    def _resource(self) -> Resource:
+    def _resource(self) -> Resource:  # type: ignore[override]  # an attribute upstream, which nobody sets here
         return self._tracer.resource
 
     @property
-    def _instrumentation_scope(self) -> InstrumentationScope:
+    def _instrumentation_scope(self) -> InstrumentationScope:  # type: ignore[override]  # the same
         return self._tracer.scope
 
     @property
-    def _instrumentation_info(self) -> InstrumentationInfo:
+    def _instrumentation_info(self) -> InstrumentationInfo:  # type: ignore[override]  # the same
         return self._tracer.instrumentation_info
 
     # What the host says of it while it is open.
@@ -136,7 +143,7 @@ class Span(sdk.Span):
         """Whether it has not ended."""
         return self._end_time is None
 
-    def set_attribute(self, key: str, value: Any) -> None:
+    def set_attribute(self, key: Any, value: Any) -> None:
         """Set one attribute; a key that is no text or empty is dropped, and counted."""
         if self._end_time is not None:
             _logger.warning("Setting attribute on ended span.")
@@ -208,7 +215,7 @@ class Span(sdk.Span):
             return
         self._append_link(context, attributes)
 
-    def _add_first_links(self, links: Sequence[Link]) -> None:
+    def _add_first_links(self, links: Sequence[Any]) -> None:
         try:
             for link in links:
                 if link and is_link(link.context, link.attributes):
@@ -232,7 +239,7 @@ class Span(sdk.Span):
             return
         self._name = name
 
-    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+    def set_status(self, status: Any, description: str | None = None) -> None:
         """Set the status: OK is final, UNSET says nothing, and only ERROR has a description."""
         if self._end_time is not None:
             _logger.warning("Tried calling %s on an ended span.", "set_status")
@@ -255,7 +262,7 @@ class Span(sdk.Span):
         exception: BaseException,
         attributes: Mapping[str, Any] | None = None,
         timestamp: int | None = None,
-        escaped: bool = False,  # noqa: FBT001, FBT002  upstream's signature
+        escaped: bool = False,
     ) -> None:
         """Add an event `exception` with type, message and stack trace."""
         try:
@@ -298,7 +305,11 @@ class Span(sdk.Span):
             _logger.warning("Calling end() on an ended span.")
             return
         tracer = self._tracer
-        self._end_time = self._offset + tracer.ticks() if end_time is None else end_time
+        if end_time is None:
+            end_time = self._offset + tracer.ticks()
+            if end_time < self._start_time:  # a start that was given may lie in the future
+                end_time = self._start_time
+        self._end_time = end_time
         sink = tracer.sink
         if sink is not None and self._generation == generation:
             try:
@@ -306,8 +317,8 @@ class Span(sdk.Span):
             except Exception as error:  # noqa: BLE001  the border to the host
                 tracer.report("processor", error)
         if tracer.is_metered:
-            self._record_end_metrics()
-        if tracer.span_processor._span_processors:  # noqa: SLF001  hosts look there too; it has no public face
+            tracer.count_end(self)
+        if tracer.span_processor._span_processors:
             tracer.serve_end(self)
 
     def __exit__(

@@ -25,9 +25,8 @@ from opentelemetry.trace.span import DEFAULT_TRACE_STATE
 
 from . import span as spans
 from ._attributes import Bounds
-from ._clock import Clock
 from ._readable import make_readable
-from .span import UNSET, Span, is_link
+from .span import UNSET, Span
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,28 +37,37 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.util.instrumentation import InstrumentationInfo, InstrumentationScope
     from opentelemetry.trace import Link
 
+    from ._clock import Clock
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _NOBODY = -1
 """The generation of a span that no process records."""
 _SAMPLED = 1
 _RANDOM = 2
+_RECORD_AND_SAMPLE = sampling.Decision.RECORD_AND_SAMPLE
+_RECORDING = (_RECORD_AND_SAMPLE, sampling.Decision.RECORD_ONLY)
 _FLAGS = tuple(TraceFlags(bits) for bits in range(4))
 _SAMPLED_RANDOM = _FLAGS[_SAMPLED | _RANDOM]
 
+_random = random.Random()  # noqa: S311  ids are no secrets
+os.register_at_fork(after_in_child=_random.seed)
 _new: Callable[[type[Any]], Any] = object.__new__
-_new_tuple: Callable[[type[Any], tuple[Any, ...]], Any] = tuple.__new__
+_new_context: Callable[[type[SpanContext], tuple[Any, ...]], SpanContext] = tuple.__new__
 _set_item: Callable[[Any, str, object], None] = dict.__setitem__
 
 # The variable itself where upstream's default runtime context is in use: three calls less for each span.
 _runtime: Any = (
-    _RUNTIME_CONTEXT._current_context  # noqa: SLF001  it has no public face
-    if type(_RUNTIME_CONTEXT) is ContextVarsRuntimeContext
-    else None
+    _RUNTIME_CONTEXT._current_context if type(_RUNTIME_CONTEXT) is ContextVarsRuntimeContext else None
 )
 _get_current: Callable[[], Context] = _runtime.get if _runtime is not None else context_api.get_current
 _attach: Callable[[Context], Any] = _runtime.set if _runtime is not None else context_api.attach
 _detach: Callable[[Any], None] = _runtime.reset if _runtime is not None else _RUNTIME_CONTEXT.detach
+
+
+def _draw_nothing(_bits: int) -> int:
+    """Ids come from a foreign generator."""
+    raise NotImplementedError
 
 
 class Sink(Protocol):
@@ -81,10 +89,7 @@ class Sink(Protocol):
 class OwnRandomIds(RandomIdGenerator):
     """Random ids that a host's `random.seed(...)` does not repeat, nor a fork."""
 
-    def __init__(self) -> None:
-        self.draw = random.Random().getrandbits  # noqa: S311  ids are no secrets
-        source = self.draw.__self__
-        os.register_at_fork(after_in_child=source.seed)
+    draw = staticmethod(_random.getrandbits)
 
     def generate_span_id(self) -> int:
         """64 random bits, never 0."""
@@ -127,18 +132,19 @@ class Tracer(sdk.Tracer):
         self.wall, self.ticks = clock.wall, clock.ticks
         self.is_metered = is_metered
         """Whether the SDK's own metrics count spans."""
+        self._counted: dict[int, Callable[[], None]] = {}
         length = limits.max_attribute_length
         self.bounds = Bounds(limits.max_span_attributes, limits.max_span_attribute_length)
         self.event_bounds = Bounds(limits.max_event_attributes, length)
         self.link_bounds = Bounds(limits.max_link_attributes, length)
         self.events_limit = Bounds(limits.max_events, None).count
         self.links_limit = Bounds(limits.max_links, None).count
-        self._draw = id_generator.draw if type(id_generator) is OwnRandomIds else None
+        self._draw = id_generator.draw if type(id_generator) is OwnRandomIds else _draw_nothing
         self._set_tracer_config(config)
 
     def _set_tracer_config(self, tracer_config: Any) -> None:
         super()._set_tracer_config(tracer_config)
-        self._is_plain = tracer_config.is_enabled and not self.is_metered and self._draw is not None
+        self._is_plain = tracer_config.is_enabled and not self.is_metered and self._draw is not _draw_nothing
 
     def start_span(
         self,
@@ -148,37 +154,56 @@ class Tracer(sdk.Tracer):
         attributes: Mapping[str, Any] | None = None,
         links: Sequence[Link] | None = (),
         start_time: int | None = None,
-        record_exception: bool = True,  # noqa: FBT001, FBT002  upstream's signature
-        set_status_on_exception: bool = True,  # noqa: FBT001, FBT002  the same
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
     ) -> trace_api.Span:
-        """A span that started, child of the current one or of the one in `context`; one without effect if unsampled.
-
-        It starts at the time of its trace's monotonic clock, or when told.
-        """
+        """A span that started, child of the current one or of that in `context`; empty if unsampled."""
         outer = (_get_current() if context is None else context).get(_SPAN_KEY)
+        parent: SpanContext | None
         if type(outer) is Span:
             parent = outer._context
         else:
             parent = None if outer is None else self._read_context(outer)
+        is_sampled = True
         if self._is_plain and self.sampler is sampling.DEFAULT_ON:
-            draw = self._draw
-            if parent is None:
-                trace_id, flags, state = draw(128) or 1, _SAMPLED_RANDOM, DEFAULT_TRACE_STATE
-            else:
-                trace_id, _, _, flags, state, _ = parent
-                if flags is not _SAMPLED_RANDOM:
-                    flags = _FLAGS[flags & 3]
-            own = _new_tuple(SpanContext, (trace_id, draw(64) or 1, False, flags, state, True))
-            if flags is not _SAMPLED_RANDOM and not flags & _SAMPLED:
+            own = self._make_context(parent)
+            if (flags := own[3]) is not _SAMPLED_RANDOM and not flags & _SAMPLED:
                 return NonRecordingSpan(own)
-            is_sampled = True
-            record_end = None
         else:
             decided = self._decide(parent, context, name, kind, attributes, links)
             if isinstance(decided, NonRecordingSpan):
                 return decided
-            own, attributes, is_sampled, record_end = decided
+            own, attributes, is_sampled = decided
+        span = self._make_span(own, parent, name, kind, outer if start_time is None else None)
+        span._generation = spans.generation if is_sampled else _NOBODY
+        span._record_exception = record_exception
+        span._set_status_on_exception = set_status_on_exception
+        if start_time is not None:
+            span._start_time = start_time
+        if attributes:
+            span.set_attributes(attributes)
+        if links:
+            span._add_first_links(links)
+        self._announce(span, context, is_sampled=is_sampled)
+        return span
 
+    def _make_context(self, parent: SpanContext | None) -> SpanContext:
+        """What upstream's default sampler decides: as the parent, else sampled."""
+        draw = self._draw
+        if parent is None:
+            return _new_context(
+                SpanContext,
+                (draw(128) or 1, draw(64) or 1, False, _SAMPLED_RANDOM, DEFAULT_TRACE_STATE, True),
+            )
+        flags = parent[3]
+        if flags is not _SAMPLED_RANDOM:
+            flags = _FLAGS[flags & 3]
+        return _new_context(SpanContext, (parent[0], draw(64) or 1, False, flags, parent[4], True))
+
+    def _make_span(
+        self, own: SpanContext, parent: SpanContext | None, name: str, kind: SpanKind, outer: object
+    ) -> Span:
+        """A span that starts now, on the clock of the trace of `outer` if that is a span of ours."""
         span: Span = _new(Span)
         span._tracer = self
         span._context = own
@@ -186,36 +211,15 @@ class Tracer(sdk.Tracer):
         span._name = name
         span._kind = kind
         span._status = UNSET
+        span._attributes = {}
         span._events = span._links = ()
         span.dropped_attributes = span.dropped_events = span.dropped_links = 0
-        span._record_exception = record_exception
-        span._set_status_on_exception = set_status_on_exception
         span._end_time = None
         span._is_open = True
-        span._generation = spans.generation if is_sampled else _NOBODY
-        span._attributes = {}
-        if attributes:
-            span.set_attributes(attributes)
-        if links:
-            span._add_first_links(links)
         ticks = self.ticks()
-        if start_time is None and type(outer) is Span:
-            span._offset = offset = outer._offset
-            span._start_time = offset + ticks
-        else:
-            now = self.wall()
-            span._offset = now - ticks
-            span._start_time = now if start_time is None else start_time
-        if record_end is not None:
-            span._record_end_metrics = record_end
-        sink = self.sink
-        if sink is not None and is_sampled:
-            try:
-                sink.on_start(span, context)
-            except Exception as error:  # noqa: BLE001  the border to the host
-                self.report("processor", error)
-        if self.span_processor._span_processors:
-            self._serve_start(span, context)
+        offset = outer._offset if type(outer) is Span else self.wall() - ticks
+        span._offset = offset
+        span._start_time = offset + ticks
         return span
 
     def start_as_current_span(  # type: ignore[override]  # upstream's is a generator, used as this object is
@@ -226,11 +230,11 @@ class Tracer(sdk.Tracer):
         attributes: Mapping[str, Any] | None = None,
         links: Sequence[Link] | None = (),
         start_time: int | None = None,
-        record_exception: bool = True,  # noqa: FBT001, FBT002  upstream's signature
-        set_status_on_exception: bool = True,  # noqa: FBT001, FBT002  the same
-        end_on_exit: bool = True,  # noqa: FBT001, FBT002  the same
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
     ) -> CurrentSpan:
-        """For `with`, or as a decorator of a function, plain or async: a new span at each entry, current inside."""
+        """For `with`, or around a function, plain or async: at each entry a new span, current inside."""
         current: CurrentSpan = _new(CurrentSpan)
         current._tracer = self
         current._name = name
@@ -264,13 +268,14 @@ class Tracer(sdk.Tracer):
         except Exception as error:  # noqa: BLE001  the border to the host
             self.report("recorder", error)
             said = sampling.DEFAULT_ON.should_sample(context, trace_id, name, kind, attributes)
-        is_sampled = said.decision.is_sampled()
+        is_sampled = said.decision is _RECORD_AND_SAMPLE
         flags = _FLAGS[(_SAMPLED if is_sampled else 0) | (_RANDOM if is_random else 0)]
         own = SpanContext(trace_id, span_id, is_remote=False, trace_flags=flags, trace_state=said.trace_state)
-        record_end = self._tracer_metrics.start_span(parent, said.decision) if self.is_metered else None
-        if not said.decision.is_recording():
+        if self.is_metered:
+            self._count_start(own, parent, said.decision)
+        if said.decision not in _RECORDING:
             return NonRecordingSpan(own)
-        return own, said.attributes, is_sampled, record_end
+        return own, said.attributes, is_sampled
 
     def _make_ids(self, parent: SpanContext | None) -> tuple[int, int, bool]:
         """Trace id, span id, and whether the trace id is random."""
@@ -292,10 +297,11 @@ class Tracer(sdk.Tracer):
             return None
         try:
             context = outer.get_span_context()
-            return context if context.is_valid else None
+            is_valid = context.is_valid
         except Exception as error:  # noqa: BLE001  the border to the host
             self.report("recorder", error)
             return None
+        return context if is_valid else None
 
     def select(self, bounds: Bounds, attributes: Mapping[str, Any] | None) -> tuple[dict[str, Any], int]:
         """What an event or link keeps of its attributes, and how many it drops."""
@@ -305,13 +311,32 @@ class Tracer(sdk.Tracer):
             self.report("recorder", error)
             return {}, 1
 
-    # Foreign span processors.
+    # The SDK's own metrics, off unless asked for.
 
-    def _serve_start(self, span: Span, context: Context | None) -> None:
-        try:
-            self.span_processor.on_start(span, parent_context=context)
-        except Exception as error:  # noqa: BLE001  the border to the host
-            self.report("processor", error)
+    def _count_start(self, own: SpanContext, parent: SpanContext | None, decision: sampling.Decision) -> None:
+        self._counted[own.span_id] = self._tracer_metrics.start_span(parent, decision)
+
+    def count_end(self, span: Span) -> None:
+        """Count that a span is no longer open."""
+        count = self._counted.pop(span._context.span_id, None)
+        if count is not None:
+            count()
+
+    # The sink and foreign span processors.
+
+    def _announce(self, span: Span, context: Context | None, *, is_sampled: bool) -> None:
+        sink = self.sink
+        if sink is not None and is_sampled:
+            try:
+                sink.on_start(span, context)
+            except Exception as error:  # noqa: BLE001  the border to the host
+                self.report("processor", error)
+        processors = self.span_processor
+        if processors._span_processors:
+            try:
+                processors.on_start(span, parent_context=context)
+            except Exception as error:  # noqa: BLE001  the border to the host
+                self.report("processor", error)
 
     def serve_end(self, span: Span) -> None:
         """Hand an ended span to foreign processors, as upstream would."""
@@ -322,7 +347,7 @@ class Tracer(sdk.Tracer):
             self.report("processor", error)
 
 
-_Decided = tuple[SpanContext, Mapping[str, Any] | None, bool, Callable[[], None] | None]
+_Decided = tuple[SpanContext, Mapping[str, Any] | None, bool]
 
 
 class CurrentSpan:
@@ -332,6 +357,19 @@ class CurrentSpan:
         "_attributes", "_context", "_end_on_exit", "_kind", "_links", "_name", "_record_exception",
         "_set_status_on_exception", "_span", "_start_time", "_token", "_tracer",
     )  # fmt: skip
+
+    _attributes: Mapping[str, Any] | None
+    _context: Context | None
+    _end_on_exit: bool
+    _kind: SpanKind
+    _links: Sequence[Link] | None
+    _name: str
+    _record_exception: bool
+    _set_status_on_exception: bool
+    _span: trace_api.Span
+    _start_time: int | None
+    _token: Any
+    _tracer: Tracer
 
     def __enter__(self) -> trace_api.Span:
         self._span = span = self._tracer.start_span(
