@@ -307,7 +307,8 @@ class Span(sdk.Span):
         tracer = self._tracer
         if end_time is None:
             end_time = self._offset + tracer.ticks()
-            if end_time < self._start_time:  # a start that was given may lie in the future
+            # A start that was given may lie in the future.
+            if end_time < self._start_time:  # noqa: PLR1730  a call costs more than a branch
                 end_time = self._start_time
         self._end_time = end_time
         sink = tracer.sink
