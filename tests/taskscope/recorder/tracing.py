@@ -115,7 +115,7 @@ def _tell(time_ns: int | None) -> Any:
 
 
 def _typed(values: Any) -> dict[str, Any]:
-    """Values with their types, since True equals 1; a stack trace shows upstream's own frames, ours has none."""
+    """Values with their types, since True equals 1; upstream's frames stand in its stack traces only."""
     return {
         key: (type(value), None if key == "exception.stacktrace" else repr(value))
         for key, value in (values or {}).items()
