@@ -252,7 +252,8 @@ class Journal:
     @property
     def has_records(self) -> bool:
         """Whether anything waits for the writer."""
-        return bool(self._memory) or any(segment.head < segment.tail for segment in self._ready)
+        with self.lock:
+            return bool(self._memory) or any(segment.head < segment.tail for segment in self._ready)
 
     @property
     def size_bytes(self) -> int:

@@ -84,8 +84,12 @@ class Ingest:
         folder = find_locks_path(self._connection)
         spans = 0
         for left in find_left(folder):
-            spans += self._bring_home(left)
-            left.remove()
+            try:
+                spans += self._bring_home(left)
+            except (ValueError, OverflowError, sqlite3.IntegrityError, sqlite3.DataError):
+                left.set_aside()  # one that cannot be stored must not keep the others, nor this process, out
+            else:
+                left.remove()
         for process, end_ns in find_dead(self._connection, folder):
             spans += self._bury(process, end_ns)
             with contextlib.suppress(OSError):  # its row says now that it ended, so nobody asks for the file

@@ -193,8 +193,11 @@ def read_journal(path: Path) -> Remains:
 
     Reads the file as it is: not for one whose process still writes.
     """
-    with path.open("rb") as file:
-        data = file.read()
+    return parse_journal(path.read_bytes())
+
+
+def parse_journal(data: bytes) -> Remains:
+    """What the bytes of a journal file hold, every record checked."""
     remains = Remains()
     _read_head(data, remains)
     if remains.is_foreign:

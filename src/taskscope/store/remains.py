@@ -84,6 +84,12 @@ class LeftJournal:
         accounts.dropped = +accounts.dropped
         return records, accounts
 
+    def set_aside(self) -> None:
+        """Keep the file under a name that is not looked at again."""
+        with contextlib.suppress(OSError):
+            self.path.rename(self.path.with_name(f"{self.path.name}.damaged"))
+            self.path.with_suffix(".lock").unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Delete the journal and its lock file: all that stood there is in the store."""
         with contextlib.suppress(OSError):
