@@ -18,7 +18,20 @@ from typing import TYPE_CHECKING
 from benchmarks.page import describe_machine, say
 from benchmarks.scene import ROOT
 
-from . import burst, damage, disk, exits, fat, forks, kills, reapers
+from . import (
+    burst,
+    clocks,
+    damage,
+    disk,
+    encoding,
+    exits,
+    fat,
+    faults,
+    forks,
+    kills,
+    reapers,
+    soak,
+)
 from .findings import draw_findings
 from .keeping import Result, Shelf, tell_state
 from .page import PAGE, draw_results, judge, write
@@ -28,7 +41,21 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 ROWS: dict[str, ModuleType] = {
-    module.__name__.rpartition(".")[2]: module for module in (kills, reapers, exits, forks, fat, burst, disk, damage)
+    module.__name__.rpartition(".")[2]: module
+    for module in (
+        kills,
+        reapers,
+        exits,
+        forks,
+        fat,
+        burst,
+        disk,
+        faults,
+        clocks,
+        damage,
+        soak,
+        encoding,
+    )
 }
 """By name, in the order of the page."""
 _BESIDE: frozenset[str] = frozenset({"soak"})

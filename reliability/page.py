@@ -37,7 +37,9 @@ def draw_results(rows: Mapping[str, ModuleType], results: Mapping[str, Result], 
 
 def judge(findings: Sequence[Finding]) -> str:
     """One word for a row: holds, missed, or what could not be tried."""
-    verdicts = [finding.holds for finding in findings if finding.most is not None or finding.least is not None]
+    verdicts = [
+        finding.holds for finding in findings if finding.most is not None or finding.least is not None
+    ]
     if False in verdicts:
         return "missed"
     return "holds" if None not in verdicts and verdicts else "holds as far as it could be tried"

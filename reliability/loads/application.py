@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import taskscope
 from opentelemetry import trace
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
+import taskscope
 from coding_agent.memory import FileMemory
 from coding_agent.records import MemoryEntry
 
@@ -142,7 +142,9 @@ class Application:
     def use_memory(self) -> object:
         """A method that is observed through a table of instrumentation."""
         memory = FileMemory(self._folder)
-        entry = MemoryEntry(id="e-1", store="archive", text="a colon was missing", task_id="t-1", created_at=1.0)
+        entry = MemoryEntry(
+            id="e-1", store="archive", text="a colon was missing", task_id="t-1", created_at=1.0
+        )
         with taskscope.task("remember"):
             memory.upsert(entry)
             return [found.id for found in memory.search("colon")]

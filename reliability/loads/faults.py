@@ -22,15 +22,16 @@ from typing import Any, NamedTuple
 
 import taskscope
 from benchmarks.loads._answer import answer
-from taskscope.instrumentation.registry import instrument
-
 from reliability.findings import add_up
+from taskscope.instrumentation.registry import instrument
 
 from .application import Application
 from .children import Child, Tell, configure, warm_up
 
 _HOUSE = str(Path(taskscope.__file__).parent)
-_ROOMS = tuple(f"{_HOUSE}/{room}/" for room in ("recorder", "telemetry", "instrumentation", "store", "redaction"))
+_ROOMS = tuple(
+    f"{_HOUSE}/{room}/" for room in ("recorder", "telemetry", "instrumentation", "store", "redaction")
+)
 _APPLICATION, _WRITER = "application", "writer"
 _WRITER_THREAD = "taskscope-writer"
 _BACK_S = 5.0

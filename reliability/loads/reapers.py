@@ -15,9 +15,8 @@ import time
 from pathlib import Path
 
 from benchmarks.loads._answer import answer
-from taskscope.store.session import bring_home
-
 from reliability.findings import add_up
+from taskscope.store.session import bring_home
 
 from .children import Child, Tell, configure, warm_up
 from .kills import recover_in_child
@@ -39,7 +38,9 @@ def main() -> None:
     chance = random.Random(seed)
     counts: list[dict[str, int]] = []
     while (done := sum(one["kills"] for one in counts)) < kills:
-        counts.append(_bury(home.with_name(f"{home.name}-{len(counts)}"), min(_REAPERS, kills - done), chance))
+        counts.append(
+            _bury(home.with_name(f"{home.name}-{len(counts)}"), min(_REAPERS, kills - done), chance)
+        )
     answer(**add_up(counts))
 
 
