@@ -18,7 +18,7 @@ from opentelemetry.trace import NoOpTracer
 
 from ._clock import Clock
 from ._readable import GuardedProcessors
-from .tracer import OwnRandomIds, Sink, Tracer
+from .tracer import OwnRandomIds, Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.id_generator import IdGenerator
     from opentelemetry.sdk.trace.sampling import Sampler
     from opentelemetry.trace import Tracer as ApiTracer
+
+    from .span import Sink
 
 
 _MILLISECOND = 1_000_000  # nanoseconds
