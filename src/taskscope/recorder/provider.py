@@ -145,10 +145,10 @@ class RecordingTracerProvider(sdk.TracerProvider):
 
     def shutdown(self) -> None:
         """Shut down the sink and all foreign processors."""
-        for close in (self._sink.shutdown if self._sink is not None else None, super().shutdown):
+        sink = self._sink
+        for close in (*(() if sink is None else (sink.shutdown,)), super().shutdown):
             try:
-                if close is not None:
-                    close()
+                close()
             except Exception as error:  # noqa: BLE001  the border to the host
                 self._report("processor", error)
 

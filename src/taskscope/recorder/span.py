@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
     from ._attributes import Bounds
 
-_logger = logging.getLogger(
-    "opentelemetry.sdk.trace"
-)  # hosts know, and silence, upstream's warnings by this name
+_logger = logging.getLogger("opentelemetry.sdk.trace")  # hosts know, and silence, warnings by upstream's name
 
 UNSET = Status(StatusCode.UNSET)
 
@@ -55,7 +53,10 @@ class Sink(Protocol):
         """Take a span that started; attributes may be set on it."""
 
     def on_end(self, span: Span) -> None:
-        """Take a span that ended in the process that started it; nobody changes it any more."""
+        """Take a span that ended in the process that started it.
+
+        Another thread may still be inside of a setter: attributes are copied before they are walked through.
+        """
 
     def force_flush(self, timeout_millis: int) -> bool:
         """Whether all that was taken is safe."""

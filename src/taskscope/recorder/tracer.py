@@ -126,7 +126,11 @@ class Tracer(sdk.Tracer):
         set_status_on_exception: bool = True,
     ) -> trace_api.Span:
         """A span that started, child of the current one or of that in `context`; empty if unsampled."""
-        outer = (get_current() if context is None else context).get(_SPAN_KEY)
+        try:
+            outer = (get_current() if context is None else context).get(_SPAN_KEY)
+        except Exception as error:  # noqa: BLE001  the border to the host: no context at all
+            self.report("recorder", error)
+            outer = None
         parent: SpanContext | None
         if type(outer) is Span:
             parent = outer._context

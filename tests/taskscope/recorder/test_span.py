@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import (
     INVALID_SPAN_CONTEXT,
@@ -23,6 +24,8 @@ from opentelemetry.trace.span import TraceState
 from taskscope.recorder._clock import Clock
 from taskscope.recorder.provider import RecordingTracerProvider
 from taskscope.semconv import attributes as attr
+from taskscope.telemetry import spans
+from taskscope.telemetry.providers import use_providers
 from tests.taskscope.recorder.tracing import KeepingSink, Rig, describe
 
 if TYPE_CHECKING:
@@ -479,7 +482,19 @@ def test_a_step_of_the_wall_clock_is_no_duration(step_s: int) -> None:
     assert after.start_time == 10**18 + (step_s + 6) * 10**9
 
 
-def test_a_start_that_is_given_brings_its_own_time(make: str) -> None:
+def test_spans_of_the_contract_last_as_long_as_they_took() -> None:
+    """They leave their times to the tracer, so that no step of the wall clock is in them."""
+    clock = SteppingClock()
+    rig = Rig("ours", clock=clock.as_clock())
+    with use_providers(rig.provider, LoggerProvider(shutdown_on_exit=False)), spans.agent("coder"):
+        clock.wall_ns -= 3600 * 10**9
+        with spans.tool("search"):
+            clock.wall_ns += 7200 * 10**9
+    tool, agent = rig.spans
+    assert [(span.end_time or 0) - (span.start_time or 0) for span in (tool, agent)] == [10**9, 3 * 10**9]
+
+
+def test_a_start_that_is_given_brings_its_own_time() -> None:
     """Its end is that of the wall clock that its giver read, whatever clock its parent began by."""
     clock = SteppingClock()
     rig = Rig("ours", clock=clock.as_clock())
