@@ -175,7 +175,7 @@ class Span(sdk.Span):
         ):
             attributes[key] = value
         elif isinstance(key, str):
-            self._add_attributes({key: value})
+            self._add_attributes([(key, value)])
         else:
             self.dropped_attributes += 1
 
@@ -195,7 +195,7 @@ class Span(sdk.Span):
         else:
             self._add_attributes(given)
 
-    def _add_attributes(self, given: Mapping[Any, Any]) -> None:
+    def _add_attributes(self, given: Mapping[Any, Any] | Sequence[tuple[Any, Any]]) -> None:
         try:
             self.dropped_attributes += self._tracer.bounds.add(self._attributes, given)
         except Exception as error:  # noqa: BLE001  the border to the host

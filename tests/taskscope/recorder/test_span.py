@@ -40,6 +40,22 @@ class Hostile:
         raise RuntimeError("no words")
 
 
+class Unhashable(str):
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        raise RuntimeError("no hash")
+
+
+class Endless(list[Any]):
+    def __iter__(self) -> Any:
+        raise RuntimeError("no items")
+
+
+class Name(str):
+    __slots__ = ()
+
+
 class SpokenError(Exception):
     pass
 
@@ -235,6 +251,7 @@ def test_a_limit_too_small_for_the_contract_holds_all_the_same() -> None:
         pytest.param(2**99999, id="a huge number"),
         pytest.param("\ud800", id="a lone surrogate"),
         pytest.param({Hostile(): 1}, id="no key"),
+        pytest.param(Endless([1]), id="no items"),
     ],
 )
 def test_a_hostile_value_is_not_raised_at_the_host(ours: Rig, value: Any) -> None:
@@ -252,6 +269,28 @@ def test_a_hostile_value_is_not_raised_at_the_host(ours: Rig, value: Any) -> Non
     assert (said["good"], said["good too"]) == (1, 2)
     assert (ours.span.events[0].attributes or {})["good"] == 1
     assert (ours.span.links[0].attributes or {})["good"] == 1
+
+
+def test_a_hostile_key_is_not_raised_at_the_host() -> None:
+    """It is dropped and counted, in a mapping without what stands beside it."""
+    errors: list[tuple[str, str]] = []
+    rig = Rig("ours", on_error=lambda *error: errors.append(error))
+    span = rig.tracer.start_span("a")
+    wordless: Any = Hostile()
+    span.set_attributes({wordless: 1, "good": 1})
+    span.set_attribute(Unhashable("k"), 1)
+    span.end()
+    assert dict(rig.span.attributes or {}) == {"good": 1}
+    assert rig.span.dropped_attributes == 2
+    assert errors == [("recorder", "RuntimeError")]
+
+
+def test_a_key_of_a_class_of_its_own_is_a_key(rig: Rig) -> None:
+    """Names of an enum of texts, say."""
+    span = rig.tracer.start_span("a", attributes={Name("start"): 1})
+    span.set_attribute(Name("set"), 2)
+    span.end()
+    assert dict(rig.span.attributes or {}) == {"start": 1, "set": 2}
 
 
 def test_a_list_in_itself_has_an_end(ours: Rig) -> None:
