@@ -161,6 +161,31 @@ assert provider.force_flush()
     assert values_of(points, "taskscope.internal.errors") == {("processor", "ZeroDivisionError"): 2}
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("del contextvars_context.ContextVarsRuntimeContext", id="missing at import"),
+        pytest.param("del sampling.DEFAULT_ON", id="missing at a span's start"),
+    ],
+)
+def test_an_sdk_with_other_insides_loses_nothing(home: Path, change: str) -> None:
+    """Where ours cannot be made, upstream's own tracer serves, and that it had to is counted."""
+    program = """
+from opentelemetry.context import contextvars_context
+from opentelemetry.sdk.trace import TracerProvider, sampling
+CHANGE
+recording = start()
+assert type(trace.get_tracer_provider()) is TracerProvider
+with task():
+    with tool(): pass
+"""
+    _run(program.replace("CHANGE", change), home)
+    with closing(open_database(home / "taskscope.db", create=False, read_only=True)) as connection:
+        points = read_aggregates(connection)
+    assert _count(home, "span") == 2
+    assert sum(values_of(points, "taskscope.internal.errors").values()) == 1
+
+
 def test_a_later_recording_takes_an_earlier_ones_place(home: Path) -> None:
     """While both run, both record; the one that ended gets no more, and the other goes on."""
     program = """
