@@ -10,7 +10,7 @@ import atexit
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from taskscope.store.retention import Limits
 from taskscope.store.session import StoreSession
@@ -130,21 +130,33 @@ def _join_tracer_provider(
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
 
-    from .provider import RecordingTracerProvider
-
-    provider = trace.get_tracer_provider()
+    provider: Any = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
-        provider = RecordingTracerProvider(
-            resource=resource, shutdown_on_exit=False, sink=processor, on_error=recording.count_error
-        )
+        provider = _make_tracer_provider(resource, recording)
         trace.set_tracer_provider(provider)
-    elif isinstance(provider, RecordingTracerProvider) and provider.sink is None:
-        provider.sink = processor  # an earlier recording left it
+    # Only ours have a sink; it is free when the provider is new, or an earlier recording left it.
+    if getattr(provider, "sink", processor) is None:
+        provider.sink = processor
+        recording.on_shutdown(lambda: setattr(provider, "sink", None))
     else:
         provider.add_span_processor(processor)
-        return provider
-    recording.on_shutdown(lambda: setattr(provider, "sink", None))
-    return provider
+    return cast("TracerProvider", provider)
+
+
+def _make_tracer_provider(resource: Resource, recording: Recording) -> TracerProvider:
+    """One of ours; upstream's, where a newer SDK has other insides than ours needs: slower, nothing lost."""
+    from opentelemetry.sdk.trace import TracerProvider
+
+    try:
+        from .provider import RecordingTracerProvider, try_out
+
+        try_out()
+        return RecordingTracerProvider(
+            resource=resource, shutdown_on_exit=False, on_error=recording.count_error
+        )
+    except Exception as error:  # noqa: BLE001  the border to the host
+        recording.count_error("recorder", type(error).__qualname__)
+        return TracerProvider(resource=resource, shutdown_on_exit=False)
 
 
 def _find_logger_provider(resource: Resource) -> LoggerProvider:
