@@ -193,6 +193,10 @@ class Encoder:
             encoded,
         )
 
+    def source_of(self, span: ReadableSpan) -> Source:
+        """The serialized resource and scope of a span."""
+        return self.source(span._resource, span._instrumentation_scope)
+
     def source(self, resource: Any, scope: Any) -> Source:
         """The serialized resource and scope."""
         key = (id(resource), id(scope))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from taskscope.config import Settings
     from taskscope.redaction import Redactor
 
-    from .processor import RecordingSpanProcessor, Stamp
+    from .sink import RecordingSink, Stamp
 
 _DAY_NS = 86_400 * 10**9
 EXIT_TIMEOUT_S = 2.0
@@ -81,7 +81,8 @@ def _build(
     drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None,
     stamp: Stamp,
 ) -> Recording:
-    from .processor import RecordingLogProcessor, RecordingSpanProcessor
+    from .processor import RecordingLogProcessor
+    from .sink import RecordingSink
 
     path = settings.store_path
     cleaner = Cleaner(redactor)
@@ -94,14 +95,13 @@ def _build(
     intake = Intake(journal, writer)
     resource = _make_resource(settings)
     recording = Recording(path, intake, writer, encoder.resource(resource.attributes))
-    span_processor = RecordingSpanProcessor(encoder, intake, writer, stamp)
+    sink = RecordingSink(encoder, intake, writer, stamp)
     log_processor = RecordingLogProcessor(encoder, intake, writer, stamp)
-    writer.sweep = span_processor.sweep
-    tracer_provider = _join_tracer_provider(resource, span_processor, recording)
+    writer.serve(sink)
+    tracer_provider = _join_tracer_provider(resource, sink, recording)
     logger_provider = _find_logger_provider(resource)
     # Ours first: what the application waits for must not wait for a foreign exporter's lock.
     logger_provider.add_log_record_processor(log_processor)
-    recording.on_shutdown(lambda: setattr(span_processor, "is_active", False))
     recording.on_shutdown(lambda: setattr(log_processor, "is_active", False))
     _add_exporters(settings, recording, cleaner, tracer_provider, logger_provider)
     _set_meter_provider(settings, recording, resource, metric_readers)
@@ -123,23 +123,25 @@ def _make_resource(settings: Settings) -> Resource:
     return Resource.create(attributes)
 
 
-def _join_tracer_provider(
-    resource: Resource, processor: RecordingSpanProcessor, recording: Recording
-) -> TracerProvider:
+def _join_tracer_provider(resource: Resource, sink: RecordingSink, recording: Recording) -> TracerProvider:
     """The program's provider, joined; else one of ours, without the SDK's own exit hook: ours is bounded."""
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
+
+    from .processor import RecordingSpanProcessor
 
     provider: Any = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         provider = _make_tracer_provider(resource, recording)
         trace.set_tracer_provider(provider)
     # Only ours have a sink; it is free when the provider is new, or an earlier recording left it.
-    if getattr(provider, "sink", processor) is None:
-        provider.sink = processor
+    if getattr(provider, "sink", sink) is None:
+        provider.sink = sink
         recording.on_shutdown(lambda: setattr(provider, "sink", None))
     else:
+        processor = RecordingSpanProcessor(sink)
         provider.add_span_processor(processor)
+        recording.on_shutdown(lambda: setattr(processor, "is_active", False))
     return cast("TracerProvider", provider)
 
 
