@@ -77,6 +77,21 @@ class Encoder:
         parts.append(_REMOTE if parent is not None and parent.is_remote else _LOCAL)
         return b"".join(parts)
 
+    def sketch(self, span: ReadableSpan) -> bytes:
+        """The body of a span's start without what it says of itself: its place, its name, its time."""
+        context, parent = span._context, span._parent
+        assert context is not None
+        parts = (
+            b"\x0a\x10", context.trace_id.to_bytes(16), b"\x12\x08", context.span_id.to_bytes(8),
+            wire.text(b"\x1a", context.trace_state.to_header()) if context.trace_state else b"",
+            b"" if parent is None else b"\x22\x08" + parent.span_id.to_bytes(8),
+            self._names.get(span._name) or self._name(span._name),
+            _KIND_FIELDS[span._kind],
+            b"\x39", _FIXED64(span._start_time or 0),
+            _REMOTE if parent is not None and parent.is_remote else _LOCAL,
+        )  # fmt: skip
+        return b"".join(parts)
+
     def _name(self, name: str) -> bytes:
         """The field of a name; kept, because programs use few."""
         field = wire.text(b"\x2a", self._cleaner.text(name))

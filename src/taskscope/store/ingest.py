@@ -218,7 +218,7 @@ class Ingest:
             for span in spans
         ]
         columns = ("process", "span", "source", "trace", "parent", "role", "start", "body")
-        insert_many(self._connection, "open", columns, rows, on_conflict="(process, span) DO NOTHING")
+        insert_many(self._connection, "open", columns, rows, on_conflict=_MERGE_OPEN)
 
     def _delete_open(self, span_ids: Sequence[bytes], process_id: int | None) -> None:
         for position in range(0, len(span_ids), _DELETED_AT_ONCE):
@@ -320,6 +320,8 @@ class Ingest:
         )
 
 
+# A start may be recorded twice, the second time with what the span says of itself.
+_MERGE_OPEN = "(process, span) DO UPDATE SET role = excluded.role, body = excluded.body"
 _MERGE_SUMMARY = """(trace) DO UPDATE SET
     start = min(start, excluded.start), stop = max(stop, excluded.stop), spans = spans + excluded.spans,
     errors = errors + excluded.errors, root_name = coalesce(excluded.root_name, root_name)"""
