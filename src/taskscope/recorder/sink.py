@@ -55,7 +55,7 @@ class RecordingSink:
             if attr.TASK_ID not in attributes and (stamps := self._stamp(parent_context)):
                 span.set_attributes(stamps)
             if find_role(attributes, span._kind.value + 1) in RECORDED_AT_START:
-                body = self._encoder.span(span, _copy_attributes(span), is_end=False)
+                body = self._encoder.span(span, is_end=False)
                 if span._parent is not None and span._parent.span_id in self._young:
                     self._record_around(span)
                 self._intake.start(self._encoder.source_of(span), body)
@@ -75,7 +75,7 @@ class RecordingSink:
             if self._sketched and span_id in self._sketched:
                 is_recorded = True
                 self._sketched.discard(span_id)
-            body = self._encoder.span(span, _copy_attributes(span), is_end=True)
+            body = self._encoder.span(span, is_end=True)
             parent = span._parent
             is_precious = is_recorded or parent is None or span._status.status_code is StatusCode.ERROR
             if parent is not None and parent.span_id in self._young:
@@ -129,7 +129,7 @@ class RecordingSink:
     def _record_late(self, span_id: int, span: Span) -> None:
         """Record the start of a span unless it ends meanwhile: its end must not come first."""
         try:
-            body = self._encoder.span(span, _copy_attributes(span), is_end=False)
+            body = self._encoder.span(span, is_end=False)
         except Exception as error:  # noqa: BLE001  its end may fare better
             self._young.pop(span_id, None)
             self._intake.count_error("processor", type(error).__qualname__)
@@ -142,6 +142,7 @@ class RecordingSink:
     def begin_in_child(self) -> None:
         """In a forked child: what is open belongs to the parent."""
         self._young, self._sketched = {}, set()
+        self._encoder.forget_sources()
 
     def shutdown(self) -> None:
         """Flush for at most two seconds; the recording itself ends with `Recording.shutdown`."""
@@ -150,10 +151,3 @@ class RecordingSink:
     def force_flush(self, timeout_millis: int) -> bool:
         """Whether all ended spans are stored."""
         return self._writer.flush(timeout_millis / _MILLISECONDS)
-
-
-def _copy_attributes(span: ReadableSpan) -> dict[str, Any]:
-    """A copy in one atomic step: another thread may still set attributes, and to iterate would fail then."""
-    attributes = span._attributes
-    copy = getattr(attributes, "copy", None)
-    return copy() if copy is not None else dict(attributes or {})
