@@ -44,7 +44,7 @@ class Finding:
         return self.what, self._must(), f"{_tell(self.value)}{of}{unit}{note}", verdict
 
     def _must(self) -> str:
-        if self.most is not None and self.most == self.least:
+        if self.most is not None and self.most in {self.least, 0}:
             return _tell(self.most)
         bounds = [f">= {_tell(self.least)}"] if self.least is not None else []
         bounds += [f"<= {_tell(self.most)}"] if self.most is not None else []

@@ -38,12 +38,14 @@ class Stage:
         environment = self.environment(home, **more)
         return time_process(command, environment=environment, folder=ROOT, expected=expected).answer
 
-    def ask_shares(self, load: str, count: int, *arguments: object) -> list[Mapping[str, Any]]:
-        """Run a load with its share of a count on each core; it is told a count, a seed and the arguments.
+    def ask_shares(
+        self, load: str, count: int, *arguments: object, among: int = _CORES
+    ) -> list[Mapping[str, Any]]:
+        """Run a load in several processes; each is told its share of a count, a seed and the arguments.
 
-        Each has a home of its own, and its answer is that of one process.
+        Each has a home of its own. More than there are cores, where they wait more than they work.
         """
-        shares = share(count, _CORES if self.scale >= _WORTH_TWO else 1)
+        shares = share(count, among if self.scale >= _WORTH_TWO else 1)
         with ThreadPoolExecutor(len(shares)) as pool:
             asked = [
                 pool.submit(

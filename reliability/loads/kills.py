@@ -15,18 +15,18 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from taskscope.store.session import StoreSession
+from taskscope.store.session import bring_home
 
 from reliability.findings import add_up
 
 from benchmarks.loads._answer import answer
 from .children import Child, Tell, configure, warm_up
 from .verdict import judge_store
-from .work import SHAPES, read_told
+from .work import SHAPES, holds_old, read_told
 
 _CYCLES_OF_A_HOME = 25
 _WAYS = ("after", "next", "meanwhile")
-_LIVES_S = (0.02, 0.06, 0.25)
+_LIVES_S = (0.02, 0.05, 0.15)
 """Longest lives: during set-up, in the midst of it, past the writer's first transaction."""
 _OLD_LIFE_S = 1.5
 """Of a victim that holds a span for a second."""
@@ -60,7 +60,7 @@ def kill_in(home: Path, shape: str, way: str, seeds: Iterable[int]) -> dict[str,
         cycles += 1
     recover_in_child(home)
     counts = judge_store(home / "taskscope.db", started, ended)
-    left = len(list((home / "journal").glob("*")))
+    left = len(list((home / "journal").glob("*.[lj]o*")))
     return counts | {"cycles": cycles, "files_left": left}
 
 
@@ -70,7 +70,7 @@ def _kill_one(home: Path, shape: str, seed: int, *, is_recovered_meanwhile: bool
         SHAPES[shape](tell, seed)
 
     chance = random.Random(~seed)
-    is_old = shape == "single" and seed % 50 == 0
+    is_old = shape == "single" and holds_old(seed)
     life_s = _OLD_LIFE_S if is_old else chance.random() * chance.choice(_LIVES_S)
     victim = Child(live)
     if is_recovered_meanwhile:
@@ -81,16 +81,9 @@ def _kill_one(home: Path, shape: str, seed: int, *, is_recovered_meanwhile: bool
     return victim.wait()[0]
 
 
-def recover(home: Path) -> None:
-    """Bring home what the dead left, as `taskscope recover` does."""
-    session = StoreSession(home / "taskscope.db")
-    session.recover()
-    session.close()
-
-
 def recover_in_child(home: Path) -> None:
-    """The same in a process of its own."""
-    _, code = Child(lambda _tell: recover(home)).wait()
+    """Bring home what the dead left, as `taskscope recover` does, in a process of its own."""
+    _, code = Child(lambda _tell: bring_home(home / "taskscope.db")).wait()
     if code:
         msg = f"the recovery of {home} ended with {code}"
         raise RuntimeError(msg)

@@ -317,6 +317,10 @@ class Writer:
     def _hold(self, error: BaseException) -> None:
         self._pause_s = min(self._pause_s * 2 or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self._try_again_at = time.monotonic() + self._pause_s
+        if self._session is not None:
+            # Its connection may be stuck in a transaction that could not be rolled back either.
+            with contextlib.suppress(Exception):
+                self._session.suspend()
         if not self._has_warned:
             self._has_warned = True
             _logger.warning(

@@ -21,7 +21,7 @@ from .database import find_locks_path, insert_many, transaction
 from .decoding import NO_SOURCE
 from .interruption import find_dead, interrupt, read_open
 from .records import STATUS_ERROR, HealthReading, LogRecord, Record, Source, SpanRecord, TaskNote
-from .remains import LeftJournal, find_left, recovered_event
+from .remains import LeftJournal, find_left, recovered_event, tidy_up
 from .roles import Role, find_role
 from .tally import STORE, LabelLimit, Tally, count_calls
 
@@ -94,6 +94,7 @@ class Ingest:
             spans += self._bury(process, end_ns)
             with contextlib.suppress(OSError):  # its row says now that it ended, so nobody asks for the file
                 (folder / process.lock).unlink(missing_ok=True)
+        tidy_up(self._connection, folder)
         return spans
 
     def end_process(self, ended_ns: int) -> None:
