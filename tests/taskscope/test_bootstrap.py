@@ -150,3 +150,44 @@ with taskscope.task("answer"):
 """
     said = run(program, tmp_path / "home", OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="many")
     assert said.split() == ["True", "done"]
+
+
+def test_a_clock_before_1970_loses_nothing(tmp_path: Path) -> None:
+    """A machine whose clock was never set: times are told as the begin of 1970, and all spans are there."""
+    program = """
+import time
+time.time_ns, time.time = lambda: -5_000_000_000, lambda: -5.0
+import taskscope
+taskscope.configure()
+with taskscope.task("answer"), taskscope.step("search"):
+    pass
+print(taskscope.shutdown(5))
+"""
+    assert run(program, tmp_path / "home").split() == ["True"]
+    with open_history(tmp_path / "home" / "taskscope.db") as history:
+        (task,) = history.tasks()
+        nodes = list(history.tree(task.trace_id).walk())
+    assert [(node.name, node.start_ns, node.end_ns) for node in nodes] == [
+        ("invoke_workflow answer", 0, 0),
+        ("step search", 0, 0),
+    ]
+
+
+def test_a_home_that_cannot_be_made_costs_the_host_nothing(tmp_path: Path) -> None:
+    """One warning, records wait in memory, and the end says how many are lost."""
+    (tmp_path / "home").write_text("a file stands in the way")
+    program = """
+import logging, sys, taskscope
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+taskscope.configure()
+with taskscope.task("answer"), taskscope.step("search"):
+    pass
+for _ in range(3):
+    print(taskscope.flush(5))
+"""
+    lines = run(program, tmp_path / "home").splitlines()
+    assert [line for line in lines if line in {"True", "False"}] == ["False"] * 3
+    told = [line for line in lines if line not in {"True", "False"}]
+    assert [line.split(" (")[0] for line in told[:1]] == ["taskscope: the store cannot be written"]
+    assert "telemetry waits in memory" in told[0]
+    assert told[1:] == ["taskscope: 6 records were not stored before the end and are lost"]

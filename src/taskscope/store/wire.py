@@ -60,8 +60,8 @@ def text(tag: bytes, value: str) -> bytes:
 
 
 def fixed64(tag: bytes, number: int) -> bytes:
-    """A fixed64 field, left out when 0."""
-    return tag + _FIXED64.pack(number) if number else b""
+    """A fixed64 field, left out when 0; OTLP's times begin with 1970, whatever a clock says."""
+    return tag + _FIXED64.pack(number) if 0 < number <= _MASK_64 else b""
 
 
 def fixed32(tag: bytes, number: int) -> bytes:
