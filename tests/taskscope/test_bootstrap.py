@@ -191,3 +191,33 @@ for _ in range(3):
     assert [line.split(" (")[0] for line in told[:1]] == ["taskscope: the store cannot be written"]
     assert "telemetry waits in memory" in told[0]
     assert told[1:] == ["taskscope: 6 records were not stored before the end and are lost"]
+
+
+def test_disabled_is_nothing_at_all(tmp_path: Path) -> None:
+    """Blocks, functions, generators and coroutines do what they do; no id, no file, no thread, no SDK."""
+    program = """
+import asyncio, os, sys, threading, taskscope
+taskscope.configure()
+
+@taskscope.tool("add")
+def add(a, b): return a + b
+
+@taskscope.tool("count")
+def count():
+    yield 1
+    yield 2
+
+@taskscope.step("wait")
+async def wait(): return "waited"
+
+with taskscope.task("answer") as task:
+    task.set("key", "value")
+    task.finish("failed")
+    print(add(1, 2), list(count()), asyncio.run(wait()), taskscope.current_task())
+is_there = os.path.exists(os.environ["TASKSCOPE_HOME"])
+print("opentelemetry.sdk" in sys.modules, threading.active_count(), is_there)
+print(taskscope.flush(1), taskscope.shutdown(1))
+"""
+    for variable in ("TASKSCOPE_DISABLED", "OTEL_SDK_DISABLED"):
+        said = run(program, tmp_path / "home", **{variable: "true"})
+        assert said.splitlines() == ["3 [1, 2] waited None", "False 1 False", "True True"]
