@@ -1,7 +1,7 @@
 """Puts the recorder into the program: into a provider that is there, else into one of its own.
 
-The SDK is imported here, when `install` is called, and not before. `OTEL_*` variables of the SDK and its
-stock exporters count as always.
+The SDK is imported here, when `install` is called, and not before. `OTEL_*` variables of the SDK count as
+always; what is recorded leaves by the shipper, not by exporters of the SDK.
 """
 
 from __future__ import annotations
@@ -51,13 +51,15 @@ def install(
     metric_readers: Sequence[MetricReader] = (),
     drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None = None,
     stamp: Stamp = _stamp_nothing,
+    on_stored: Callable[[], object] | None = None,
 ) -> Recording:
     """The recording of this process for the store of these settings; the one that runs already, if it does.
 
     Opens no file and starts no thread before the first record. With TASKSCOPE_DISABLED or OTEL_SDK_DISABLED
     nothing is set up at all. `metric_readers` serve the host's own SDK instruments; `drain_errors` is asked
     at each write for errors that guards elsewhere counted; `stamp` says what every record of a context
-    carries, so that foreign spans and logs get it too.
+    carries, so that foreign spans and logs get it too; `on_stored` is called on the writer's thread when
+    records have come into the store.
     """
     if settings.disabled:
         return Recording(settings.store_path)
@@ -65,7 +67,7 @@ def install(
         for recording in _installed:
             if recording.store_path == settings.store_path and not recording.is_closed:
                 return recording
-        recording = _build(settings, redactor, metric_readers, drain_errors, stamp)
+        recording = _build(settings, redactor, metric_readers, drain_errors, stamp, on_stored=on_stored)
         _installed[:] = [one for one in _installed if not one.is_closed] + [recording]
     return recording
 
@@ -76,13 +78,14 @@ def _build(
     metric_readers: Sequence[MetricReader],
     drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None,
     stamp: Stamp,
+    *,
+    on_stored: Callable[[], object] | None,
 ) -> Recording:
     from .processor import RecordingLogProcessor, RecordingSpanProcessor
 
     path = settings.store_path
-    cleaner = Cleaner(redactor)
-    encoder = Encoder(cleaner)
-    writer = Writer(lambda: StoreSession(path), drain_errors=drain_errors)
+    encoder = Encoder(Cleaner(redactor))
+    writer = Writer(lambda: StoreSession(path), drain_errors=drain_errors, on_stored=on_stored)
     resource = _make_resource(settings)
     recording = Recording(path, writer, encoder.resource(resource.attributes))
     span_processor = RecordingSpanProcessor(encoder, writer, stamp)
@@ -93,7 +96,6 @@ def _build(
     logger_provider.add_log_record_processor(log_processor)
     recording.on_shutdown(lambda: setattr(span_processor, "is_active", False))
     recording.on_shutdown(lambda: setattr(log_processor, "is_active", False))
-    _add_exporters(settings, recording, cleaner, tracer_provider, logger_provider)
     _set_meter_provider(settings, recording, resource, metric_readers)
     atexit.register(recording.shutdown, EXIT_TIMEOUT_S)
     return recording
@@ -134,28 +136,6 @@ def _find_logger_provider(resource: Resource) -> LoggerProvider:
         provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
         _logs.set_logger_provider(provider)
     return provider
-
-
-def _add_exporters(
-    settings: Settings,
-    recording: Recording,
-    cleaner: Cleaner,
-    tracer_provider: TracerProvider,
-    logger_provider: LoggerProvider,
-) -> None:
-    """The stock OTLP exporters, where an endpoint is set; they too get cleaned records only."""
-    if settings.otlp_endpoint or settings.otlp_traces_endpoint:
-        from .exporting import make_span_processor
-
-        span_processor = make_span_processor(cleaner)
-        tracer_provider.add_span_processor(span_processor)
-        recording.on_shutdown(span_processor.shutdown)
-    if settings.otlp_endpoint or settings.otlp_logs_endpoint:
-        from .exporting import make_log_processor
-
-        log_processor = make_log_processor(cleaner)
-        logger_provider.add_log_record_processor(log_processor)
-        recording.on_shutdown(log_processor.shutdown)
 
 
 def _set_meter_provider(

@@ -65,10 +65,12 @@ class Writer:
         *,
         limit_bytes: int = QUEUE_LIMIT_BYTES,
         drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None = None,
+        on_stored: Callable[[], object] | None = None,
     ) -> None:
         self._make_session = make_session
         self._drain_errors = drain_errors or dict
         self._limit_bytes = limit_bytes
+        self._on_stored = on_stored
         self._inherited: list[object] = []
         self._begin()
         _WRITERS.add(self)
@@ -267,6 +269,9 @@ class Writer:
             self._hold(error)
             return False
         self._resume(time.monotonic() - began)
+        if self._on_stored is not None:
+            with contextlib.suppress(Exception):  # whoever ships is no reason not to store
+                self._on_stored()
         return True
 
     def _write(self, batch: list[Record], accounts: Accounts) -> None:

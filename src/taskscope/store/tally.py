@@ -143,6 +143,7 @@ class Tally:
         if records:
             self.add(metrics.RECORDS_EMITTED, {attr.SIGNAL: "traces"}, records)
             self.add(metrics.RECORDS_DELIVERED, {attr.SIGNAL: "traces", attr.DESTINATION: STORE}, records)
+            self.add(metrics.RECORDS_RECOVERED, {}, records)
 
     def add(self, metric: Metric, labels: Mapping[str, str], value: Number) -> None:
         """Add to a counter, or observe in a histogram, by labels alone."""

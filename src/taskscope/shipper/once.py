@@ -1,0 +1,58 @@
+"""One whole round of sending, on the caller's thread: until nothing is left or nothing is taken."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from taskscope.store.outbox import METRICS
+
+from .courier import Courier, Step
+from .lock import shipping
+from .loop import suppress_instrumentation
+
+PATIENCE_S = 5.0
+"""How long a destination that takes nothing is tried again, in all."""
+_LOOK_S = 0.1
+
+
+class Left(NamedTuple):
+    """What a round left behind at one destination."""
+
+    destination: str
+    pending: int
+    """Records that are still to be sent; those in quarantine are not."""
+    problem: str
+    """Why, in words; also what was wrong though all was sent."""
+
+
+def ship_once(store_path: Path, courier: Courier, *, patience_s: float = PATIENCE_S) -> Left:
+    """Send all that is stored, and the metrics; StoreError or sqlite3.Error as from the store."""
+    suppress_instrumentation()
+    courier.begin()
+    deadline = time.monotonic() + patience_s
+    while True:
+        with shipping(store_path.parent / "journal", courier.destination.name) as is_ours:
+            if is_ours:
+                _send(courier, deadline)
+                break
+        # Another process ships. Once all is gone, or its time is over, there is nothing for us to do.
+        if time.monotonic() > deadline or not courier.pending():
+            break
+        time.sleep(_LOOK_S)
+    problem = courier.problem if is_ours else "another process is sending"
+    return Left(courier.destination.name, courier.pending(), problem)
+
+
+def _send(courier: Courier, deadline: float) -> None:
+    """Send signal after signal: records first, so that the metrics tell what became of them."""
+    for signal in sorted(courier.destination.endpoints, key=lambda signal: (signal == METRICS, signal)):
+        step = courier.step(signal, is_urgent=True)
+        while step in {Step.SENT, Step.HELD}:
+            if step is Step.HELD:
+                pause = courier.held_s(signal)
+                if time.monotonic() + pause > deadline:
+                    break
+                time.sleep(pause)
+            step = courier.step(signal, is_urgent=step is Step.HELD)
