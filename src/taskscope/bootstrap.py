@@ -23,7 +23,7 @@ from taskscope.telemetry.guard import drain_errors
 from taskscope.telemetry.spans import set_pricer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -160,31 +160,41 @@ def build_shipper(settings: Settings, redactor: Redactor) -> Shipper | None:
         logging.getLogger("taskscope.shipper").warning("taskscope: %s", warning)
     if not destinations:
         return None
-    return Shipper(settings.store_path, lambda: build_couriers(settings, destinations, redactor))
+    return Shipper(
+        settings.store_path,
+        [destination.name for destination in destinations],
+        courier_maker(settings, destinations, redactor),
+    )
 
 
-def build_couriers(
+def courier_maker(
     settings: Settings, destinations: Sequence[Destination], redactor: Redactor | None = None
-) -> list[Courier]:
-    """Return who carries this store's records to each destination; close them."""
+) -> Callable[[str], Courier]:
+    """Return what makes the carrier of this store's records to a destination, by name; close those."""
+    by_name = {destination.name: destination for destination in destinations}
+    known = redactor or Redactor((*secret_values(os.environ), *settings.known_secrets))
+
+    def make(name: str) -> Courier:
+        return _make_courier(settings, by_name[name], known)
+
+    return make
+
+
+def _make_courier(settings: Settings, destination: Destination, redactor: Redactor) -> Courier:
     from taskscope.shipper.courier import Courier
     from taskscope.shipper.metrics import load_interval_s, load_resource
     from taskscope.store.aggregates import points_of
     from taskscope.store.outbox import Outbox
 
-    known = redactor or Redactor((*secret_values(os.environ), *settings.known_secrets))
-    return [
-        Courier(
-            destination,
-            Outbox(settings.store_path, destination.name),
-            redact=lambda text: known.text(text)[0],
-            metrics_interval_s=load_interval_s(os.environ),
-            resource=load_resource(os.environ),
-            service_name=settings.chosen_service_name,
-            own_points=lambda: points_of(settings),
-        )
-        for destination in destinations
-    ]
+    return Courier(
+        destination,
+        Outbox(settings.store_path, destination.name),
+        redact=lambda text: redactor.text(text)[0],
+        metrics_interval_s=load_interval_s(os.environ),
+        resource=load_resource(os.environ),
+        service_name=settings.chosen_service_name,
+        own_points=lambda: points_of(settings),
+    )
 
 
 def flush(timeout: float = CLOSE_TIMEOUT_S) -> bool:

@@ -1,7 +1,7 @@
 """A real OTLP/HTTP sink on a free port: takes what a backend takes, and fails as backends fail.
 
-Used in a test as `with OtlpSink() as sink`, or run as a process: `python -m tests.taskscope.otlp_sink` prints its
-address; `GET /counts` tells what arrived, `POST /faults` scripts what goes wrong (a JSON list of `Fault`).
+Used in a test as `with OtlpSink() as sink`, or run as a process: `python -m tests.taskscope.otlp_sink` prints
+its address; `GET /counts` tells what arrived, `POST /faults` scripts what goes wrong (a JSON list of `Fault`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Fault:
     """What goes wrong with a request; each is used `times` times, in the order in which they were given."""
 
     kind: str = "status"
-    """status, partial, reset (before any answer), torn (half an answer), hang, drip, page, close, taken_reset."""
+    """status, partial, reset (before any answer), torn (half an answer), hang, drip, page, close,
+    taken_reset (taken, and then a reset)."""
     status: int = 503
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     body: str = ""
@@ -176,11 +177,18 @@ class OtlpSink:
 def records_of(message: Any) -> list[Any]:
     """The spans, log records or metrics of a request, in its order."""
     if isinstance(message, ExportTraceServiceRequest):
-        return [span for group in message.resource_spans for scope in group.scope_spans for span in scope.spans]
+        return [
+            span for group in message.resource_spans for scope in group.scope_spans for span in scope.spans
+        ]
     if isinstance(message, ExportLogsServiceRequest):
-        return [log for group in message.resource_logs for scope in group.scope_logs for log in scope.log_records]
+        return [
+            log for group in message.resource_logs for scope in group.scope_logs for log in scope.log_records
+        ]
     return [
-        metric for group in message.resource_metrics for scope in group.scope_metrics for metric in scope.metrics
+        metric
+        for group in message.resource_metrics
+        for scope in group.scope_metrics
+        for metric in scope.metrics
     ]
 
 

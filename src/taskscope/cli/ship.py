@@ -46,14 +46,15 @@ def ship_records(*, is_once: bool) -> int:
 
 
 def _ship_once(settings: Settings, destinations: tuple[Destination, ...]) -> int:
-    from taskscope.bootstrap import build_couriers
+    from taskscope.bootstrap import courier_maker
     from taskscope.shipper.once import ship_once
 
     _close_dead(settings)
     before = _read(settings)
     left = []
-    for courier in build_couriers(settings, destinations):
-        with closing(courier):
+    make = courier_maker(settings, destinations)
+    for destination in destinations:
+        with closing(make(destination.name)) as courier:
             left.append(ship_once(settings.store_path, courier))
     after = _read(settings)
     code = _GOOD
@@ -74,10 +75,11 @@ def _ship_once(settings: Settings, destinations: tuple[Destination, ...]) -> int
 
 
 def _ship_until_stopped(settings: Settings, destinations: tuple[Destination, ...]) -> int:
-    from taskscope.bootstrap import build_couriers
+    from taskscope.bootstrap import courier_maker
     from taskscope.shipper.loop import Shipper
 
-    shipper = Shipper(settings.store_path, lambda: build_couriers(settings, destinations), poll_s=1.0)
+    names = [destination.name for destination in destinations]
+    shipper = Shipper(settings.store_path, names, courier_maker(settings, destinations), poll_s=1.0)
     places = ", ".join(f"{one.name} ({next(iter(one.endpoints.values())).origin})" for one in destinations)
     open_screen(sys.stderr).say(f"taskscope: shipping to {clean(places)}; Ctrl-C ends it")
     with _until_sigterm() as stopped:

@@ -269,9 +269,6 @@ class Writer:
             self._hold(error)
             return False
         self._resume(time.monotonic() - began)
-        if self._on_stored is not None:
-            with contextlib.suppress(Exception):  # whoever ships is no reason not to store
-                self._on_stored()
         return True
 
     def _write(self, batch: list[Record], accounts: Accounts) -> None:
@@ -305,6 +302,10 @@ class Writer:
             self._queue_bytes -= record.size_bytes
 
     def _note_written(self, batch: list[Record]) -> None:
+        if self._on_stored is not None:
+            # First: who waits in `flush` and then asks whether all is sent finds that somebody was told.
+            with contextlib.suppress(Exception):
+                self._on_stored()
         with self._lock:
             self._written += len(batch)
             self._queue_bytes -= sum(record.size_bytes for record in batch)

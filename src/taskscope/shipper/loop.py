@@ -40,7 +40,9 @@ _logger = logging.getLogger("taskscope.shipper")
 
 
 class Shipper:
-    """Sends what one store holds to its destinations; `make_couriers` is called anew in a forked child.
+    """Sends what one store holds to its destinations.
+
+    `make_courier` is called on the thread of each destination, named by `names`, and anew in a forked child.
 
     With `poll_s` it looks by itself for what other processes stored.
     """
@@ -48,15 +50,17 @@ class Shipper:
     def __init__(
         self,
         store_path: Path,
-        make_couriers: Callable[[], Sequence[Courier]],
+        names: Sequence[str],
+        make_courier: Callable[[str], Courier],
         *,
         poll_s: float | None = None,
         count_error: Callable[[str, str], object] = lambda _component, _error: None,
     ) -> None:
         self.store_path = store_path
-        self._make_couriers = make_couriers
-        self._poll_s = poll_s
-        self._count_error = count_error
+        self._names = tuple(names)
+        self.make_courier = make_courier
+        self.poll_s = poll_s
+        self.count_error = count_error
         self._inherited: list[object] = []
         self._is_closed = False
         self._begin()
@@ -78,10 +82,7 @@ class Shipper:
     def _start(self) -> list[_Worker]:
         with self._lock:
             if self._workers is None and not self._is_closed:
-                workers = [
-                    _Worker(self.store_path, one, self._count_error, self._poll_s)
-                    for one in self._make_couriers()
-                ]
+                workers = [_Worker(self, name) for name in self._names]
                 with contextlib.suppress(RuntimeError):  # no threads while the interpreter ends
                     for worker in workers:
                         worker.start()
@@ -129,12 +130,12 @@ class Shipper:
         """Let no thread use the store."""
         self._lock.acquire()
         for worker in self._workers or ():
-            worker.courier.outbox.freeze()
+            worker.freeze()
 
     def after_fork_in_parent(self) -> None:
         """Let all go on."""
         for worker in self._workers or ():
-            worker.courier.outbox.thaw()
+            worker.thaw()
         self._lock.release()
 
     def after_fork_in_child(self) -> None:
@@ -146,17 +147,14 @@ class Shipper:
 class _Worker:
     """One destination's thread."""
 
-    def __init__(
-        self,
-        store_path: Path,
-        courier: Courier,
-        count_error: Callable[[str, str], object],
-        poll_s: float | None,
-    ) -> None:
-        self.courier = courier
-        self._folder = store_path.parent / "journal"
-        self._count_error = count_error
-        self._poll_s = poll_s
+    def __init__(self, shipper: Shipper, name: str) -> None:
+        self._name = name
+        self._folder = shipper.store_path.parent / "journal"
+        self._make_courier = shipper.make_courier
+        self._count_error = shipper.count_error
+        self._poll_s = shipper.poll_s
+        self._courier: Courier | None = None
+        self._fork_lock = threading.Lock()
         self._wake = threading.Event()
         self._hurry = threading.Event()
         self._changed = threading.Condition()
@@ -165,9 +163,7 @@ class _Worker:
         self._is_ending = False
         self._is_stopped = False
         self._pause_s = 0.0
-        self._thread = threading.Thread(
-            target=self._run, name=f"taskscope-ship-{courier.destination.name}", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name=f"taskscope-ship-{name}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -186,7 +182,7 @@ class _Worker:
     def is_drained(self) -> bool:
         """Whether nothing is left; a store that cannot be read says no."""
         try:
-            return self.courier.pending() == 0
+            return self._courier is not None and self._courier.pending() == 0
         except Exception:  # noqa: BLE001  the truth is then that nobody knows
             return False
 
@@ -203,7 +199,7 @@ class _Worker:
         with self._changed:
             while self._done < goal and self._thread.is_alive():
                 now = time.monotonic()
-                since = self.courier.waiting_since
+                since = self._courier.waiting_since if self._courier is not None else None
                 silence_left = _SILENCE_S - (now - since) if since is not None else _SILENCE_S
                 left = min(deadline - now, silence_left)
                 if left <= 0:
@@ -212,8 +208,19 @@ class _Worker:
 
     def stop(self) -> None:
         self._is_stopped = True
-        self.courier.abort()
+        if self._courier is not None:
+            self._courier.abort()
         self.hurry()
+
+    def freeze(self) -> None:
+        self._fork_lock.acquire()
+        if self._courier is not None:
+            self._courier.outbox.freeze()
+
+    def thaw(self) -> None:
+        if self._courier is not None:
+            self._courier.outbox.thaw()
+        self._fork_lock.release()
 
     # --- the thread's side
 
@@ -238,30 +245,39 @@ class _Worker:
                 self._done = self._begun
                 self._changed.notify_all()
         with contextlib.suppress(Exception):
-            self.courier.close()
+            if self._courier is not None:
+                self._courier.close()
 
     def _turn(self) -> float:
         """Send all there is; seconds until the next turn is needed though nobody wakes us."""
-        self.courier.begin()
+        courier = self._find_courier()
+        courier.begin()
         while not self._is_stopped:
-            with shipping(self._folder, self.courier.destination.name) as is_ours:
+            with shipping(self._folder, self._name) as is_ours:
                 if not is_ours:
-                    return _OTHERS_TURN_S if self.courier.pending() else self.courier.next_attempt_s()
-                is_through = self._send()
+                    return _OTHERS_TURN_S if courier.pending() else courier.next_attempt_s()
+                is_through = self._send(courier)
             # Who found the lock taken meanwhile has left what it stored to us.
-            if not is_through or not self.courier.pending():
+            if not is_through or not courier.pending():
                 break
-        return self.courier.next_attempt_s()
+        return courier.next_attempt_s()
 
-    def _send(self) -> bool:
+    def _find_courier(self) -> Courier:
+        if self._courier is None:
+            courier = self._make_courier(self._name)  # here and not earlier: it imports ssl
+            with self._fork_lock:  # a fork freezes and thaws the same one
+                self._courier = courier
+        return self._courier
+
+    def _send(self, courier: Courier) -> bool:
         """Take turns among the signals until nothing is left or nothing is taken; whether nothing is left."""
         from .courier import Step
 
-        waiting = sorted(self.courier.destination.endpoints, key=lambda signal: signal == METRICS)
+        waiting = sorted(courier.destination.endpoints, key=lambda signal: signal == METRICS)
         is_through = True
         while waiting and not self._is_stopped:
             for signal in tuple(waiting):
-                step = self.courier.step(signal)
+                step = courier.step(signal)
                 if step is not Step.SENT:
                     waiting.remove(signal)
                 if step in {Step.HELD, Step.STUCK}:
