@@ -135,11 +135,15 @@ def _record(settings: Settings, redactor: Redactor, metric_readers: Sequence[Met
         metric_readers=metric_readers,
         drain_errors=drain_errors,
         stamp=stamp,
-        on_stored=shipper.notify if shipper is not None else None,
+        on_stored=shipper.notify if shipper is not None else _nothing,
     )
     if shipper is not None:
         recording.on_shutdown(lambda: _finish(recording, shipper))
     return recording
+
+
+def _nothing() -> None:
+    """Do nothing, where nobody ships."""
 
 
 def _finish(recording: Recording, shipper: Shipper) -> None:

@@ -254,6 +254,17 @@ def ship(
 
 
 @app.command()
+def recover(*, as_json: _AsJson = False) -> int:
+    """Bring home what killed processes left.
+
+    Their last records, and what they had open as interrupted. The next start of anything does the same.
+    """
+    from .recover import recover_now
+
+    return recover_now(as_json=as_json)
+
+
+@app.command()
 def serve() -> int:
     """Serve metrics, health and tasks by HTTP.
 

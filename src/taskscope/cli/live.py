@@ -18,6 +18,7 @@ from taskscope.store.history import open_history
 from taskscope.store.roles import Role
 
 from .breakdown import role_of
+from .reading import bring_home_if_left
 from .terminal import clean, shorten
 from .tree import describe_group, describe_span, describe_time_of, group_spans
 
@@ -154,6 +155,9 @@ class Follower:
             is_last = stop.is_set()
             # Before the spans, so that what ended before its task is seen too.
             task = history.find_task(self._task_id)
+            if task.outcome == "interrupted":  # its last words may stand in its journal yet
+                bring_home_if_left(self._store)
+                task = history.find_task(self._task_id)
             is_last = is_last or task.outcome is not None
             self._look(history, task, is_last=is_last)
             if is_last:

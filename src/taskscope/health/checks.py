@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from taskscope.errors import SettingsError, StoreError
+from taskscope.store.damage import find_set_aside
 from taskscope.store.database import open_database
 from taskscope.telemetry import spans
 
@@ -109,7 +110,11 @@ class StoreCheck:
         except StoreError as error:
             return CheckResult("fail", str(error))
         if self.is_in_memory():
-            return CheckResult("warn", "it can be read but not written; telemetry is kept in memory")
+            return CheckResult("warn", "it can be read but not written; telemetry waits in the journal")
+        if damaged := find_set_aside(self.path):
+            return CheckResult(
+                "warn", f"a damaged store was set aside: {damaged[-1]}; move it away when seen"
+            )
         return CheckResult("pass", "answers")
 
     def _open(self) -> sqlite3.Connection:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from taskscope.store import wire
-from taskscope.store.records import AttributeValue, LogRecord, Source, SpanRecord
+from taskscope.store.records import AttributeValue, LogRecord, Source
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadWriteLogRecord
@@ -34,10 +34,8 @@ class Encoder:
         # By identity: to hash a resource is to serialize it. The objects are kept, so no id is used again.
         self._sources: dict[tuple[int, int], tuple[Source, object, object]] = {}
 
-    def span(
-        self, span: ReadableSpan, attributes: Mapping[str, Any], *, is_end: bool, was_open: bool = False
-    ) -> SpanRecord:
-        """The record of a span's start or end; `attributes` is a copy that nobody changes any more."""
+    def span(self, span: ReadableSpan, attributes: Mapping[str, Any], *, is_end: bool) -> bytes:
+        """The body of a span's start or end; `attributes` is a copy that nobody changes any more."""
         context = span.get_span_context()
         assert context is not None
         values = self._cleaner.attributes(attributes)
@@ -59,11 +57,7 @@ class Encoder:
             wire.status(code, message) if is_end else b"",
             wire.fixed32(b"\x85\x01", _flags(span.parent)),
         ]  # fmt: skip
-        return SpanRecord(
-            trace_id, span_id, parent_id, name, kind, start_ns, span.end_time if is_end else None,
-            code, message, values, b"".join(parts),
-            self.source(span.resource, span.instrumentation_scope), was_open,
-        )  # fmt: skip
+        return b"".join(parts)
 
     def _status(self, span: ReadableSpan) -> tuple[int, str]:
         status = span.status

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from taskscope.store.records import Record
 
+    from .intake import Intake
     from .writer import Writer
 
 _LAST_SHARE = 0.1
@@ -30,10 +31,12 @@ class Recording:
     def __init__(
         self,
         store_path: Path,
+        intake: Intake | None = None,
         writer: Writer | None = None,
         resource: bytes = b"",
     ) -> None:
         self.store_path = store_path
+        self._intake = intake
         self._writer = writer
         self.resource = resource
         """Serialized OTLP `Resource` of this process; empty when disabled."""
@@ -52,13 +55,13 @@ class Recording:
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether the store cannot be written now, so that records wait in bounded memory."""
+        """Whether the store cannot be written now, so that records wait in the journal or in memory."""
         return self._writer is not None and self._writer.is_failing
 
     @property
     def queue_bytes(self) -> int:
-        """About how much memory the waiting records take."""
-        return self._writer.queue_bytes if self._writer is not None else 0
+        """Bytes of records that wait for the writer."""
+        return self._intake.journal.size_bytes if self._intake is not None else 0
 
     def on_shutdown(self, close: Callable[[], object]) -> None:
         """Have `close` called once at `shutdown`, within its time."""
@@ -66,8 +69,8 @@ class Recording:
 
     def submit(self, record: Record) -> None:
         """Hand in a record that is already clean and encoded: a note about a task, say."""
-        if self._writer is not None:
-            self._writer.submit(record)
+        if self._intake is not None:
+            self._intake.submit(record)
 
     def count_error(self, component: str, error_type: str) -> None:
         """Count an error that was kept from the host, for `taskscope.internal.errors`."""

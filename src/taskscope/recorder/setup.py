@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from taskscope.store.retention import Limits
 from taskscope.store.session import StoreSession
 
 from .cleaning import Cleaner
 from .encoding import Encoder
+from .intake import Intake
+from .journal import Journal
 from .recording import Recording
 from .writer import Writer
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
     from .processor import Stamp
 
+_DAY_NS = 86_400 * 10**9
 EXIT_TIMEOUT_S = 2.0
 """How long the end of the program waits for the writer and the exporters."""
 
@@ -51,7 +55,7 @@ def install(
     metric_readers: Sequence[MetricReader] = (),
     drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None = None,
     stamp: Stamp = _stamp_nothing,
-    on_stored: Callable[[], object] | None = None,
+    on_stored: Callable[[], object] = lambda: None,
 ) -> Recording:
     """The recording of this process for the store of these settings; the one that runs already, if it does.
 
@@ -79,17 +83,26 @@ def _build(
     drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None,
     stamp: Stamp,
     *,
-    on_stored: Callable[[], object] | None,
+    on_stored: Callable[[], object],
 ) -> Recording:
     from .processor import RecordingLogProcessor, RecordingSpanProcessor
 
     path = settings.store_path
     encoder = Encoder(Cleaner(redactor))
-    writer = Writer(lambda: StoreSession(path), drain_errors=drain_errors, on_stored=on_stored)
+    journal = Journal(path.parent / "journal")
+    limits = Limits(int(settings.retention_days * _DAY_NS), settings.store_limit_bytes)
+    writer = Writer(
+        journal,
+        lambda find_lock: StoreSession(path, find_lock, limits=limits),
+        drain_errors=drain_errors,
+        on_stored=on_stored,
+    )
+    intake = Intake(journal, writer)
     resource = _make_resource(settings)
-    recording = Recording(path, writer, encoder.resource(resource.attributes))
-    span_processor = RecordingSpanProcessor(encoder, writer, stamp)
-    log_processor = RecordingLogProcessor(encoder, writer, stamp)
+    recording = Recording(path, intake, writer, encoder.resource(resource.attributes))
+    span_processor = RecordingSpanProcessor(encoder, intake, writer, stamp)
+    log_processor = RecordingLogProcessor(encoder, intake, writer, stamp)
+    writer.sweep = span_processor.sweep
     tracer_provider, logger_provider = _find_tracer_provider(resource), _find_logger_provider(resource)
     # Ours first: what the application waits for must not wait for a foreign exporter's lock.
     tracer_provider.add_span_processor(span_processor)

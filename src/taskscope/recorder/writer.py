@@ -1,8 +1,8 @@
-"""One thread that takes records from a bounded queue to the store; the application never waits for it.
+"""One thread that takes records from the journal to the store; the application never waits for it.
 
-While the store cannot be written (full disk, no rights, newer version), records stay in the queue, one
-warning is given, and the thread tries again after 0.5 to 30 s and at every flush: when the store is back,
-it goes on with what it kept. What no longer fits is dropped and counted.
+While the store cannot be written (full disk, no rights, newer version), records stay in the journal, one
+warning is given, and the thread tries again after 0.5 to 30 s and at every flush: when the store is back, it
+goes on with what was kept. What no longer fits is dropped and counted.
 """
 
 from __future__ import annotations
@@ -14,21 +14,31 @@ import sqlite3
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from taskscope.errors import StoreError
-from taskscope.store.ingest import Accounts
-from taskscope.store.records import STATUS_ERROR, LogRecord, Record, SpanRecord
+from taskscope.store import journals
+from taskscope.store.accounts import Accounts
+from taskscope.store.decoding import decode
 
-QUEUE_LIMIT_BYTES = 8 * 1024 * 1024
-_ORDINARY_SHARE = 0.75
-"""Of the queue, for records that are neither roots nor errors nor ends of what is on record as open."""
+if TYPE_CHECKING:
+    from taskscope.store.processes import ProcessLock
+    from taskscope.store.records import Record
+
+    from .journal import Batch, Journal
+
 _WINDOW_S = 0.1
+"""How long records are gathered before a transaction."""
 _BEAT_S = 1.0
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _BATCH_RECORDS = 4096
+_FORK_PATIENCE_S = 1.0
+"""How long a fork waits for a transaction to end; then the child keeps clear of the open database."""
+
+_SIGNALS = {journals.SPAN: "traces", journals.LOG: "logs"}
 
 _logger = logging.getLogger(__name__)
 
@@ -40,11 +50,8 @@ class Session(Protocol):
     def has_open_spans(self) -> bool:
         """Whether spans are on record as open."""
 
-    def write(self, batch: list[Record], accounts: Accounts) -> None:
+    def write(self, batch: list[Record], accounts: Accounts, *, journal_seq: int) -> None:
         """Store a batch, whole or not at all."""
-
-    def recover(self) -> int:
-        """Close what dead processes left open."""
 
     def beat(self) -> None:
         """Give a sign of life."""
@@ -52,41 +59,46 @@ class Session(Protocol):
     def suspend(self) -> None:
         """Let the connection go until the next write."""
 
-    def close(self) -> None:
-        """End."""
+    def close(self, *, is_done: bool) -> None:
+        """End; `is_done` unless something is left in the journal."""
+
+
+Sweep = Callable[[], float | None]
+"""Records the starts of spans that have been open for long; seconds until it wants to be asked again."""
 
 
 class Writer:
-    """The queue and its thread; `make_session` is called anew in every forked child."""
+    """The thread behind a journal; `make_session` is called anew in every forked child."""
 
     def __init__(
         self,
-        make_session: Callable[[], Session],
+        journal: Journal,
+        make_session: Callable[[Callable[[], ProcessLock | None]], Session],
         *,
-        limit_bytes: int = QUEUE_LIMIT_BYTES,
         drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None = None,
-        on_stored: Callable[[], object] | None = None,
+        on_stored: Callable[[], object] = lambda: None,
     ) -> None:
+        """`on_stored` is called after each transaction, on the writer's thread.
+
+        `make_session` gets what finds the lock that this process holds.
+        """
+        self._journal = journal
         self._make_session = make_session
         self._drain_errors = drain_errors or dict
-        self._limit_bytes = limit_bytes
+        self.sweep: Sweep = lambda: None
         self._on_stored = on_stored
+        journal.wake = self.wake
         self._inherited: list[object] = []
         self._begin()
         _WRITERS.add(self)
 
     def _begin(self) -> None:
         """Set up everything that belongs to one process."""
-        # Re-entrant: a signal handler or a finalizer may end a span while this thread is in `submit`.
         self._lock = threading.RLock()
         self._store_lock = threading.Lock()
         self._settled = threading.Condition(threading.Lock())
         self._wake = threading.Event()
-        self._urgent = threading.Event()
-        self._queue: list[Record] = []
-        self._queue_bytes = 0
-        self._submitted = 0
-        self._written = 0
+        self._stored = 0
         self._lost = 0
         self._attempts_begun = 0
         self._attempts_ended = 0
@@ -99,38 +111,21 @@ class Writer:
         self._pause_s = 0.0
         self._try_again_at = 0.0
         self._has_warned = False
+        self._beat_at = 0.0
 
     # --- the application's side
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last attempt to write failed, so that records are kept in memory."""
+        """Whether the last attempt to write failed, so that records are kept in the journal."""
         return self._pause_s > 0
 
-    @property
-    def queue_bytes(self) -> int:
-        """About how much memory the waiting records take."""
-        return self._queue_bytes
-
-    def submit(self, record: Record, *, is_urgent: bool = False) -> None:
-        """Take a record, or drop and count it when the queue is full; never blocks, never raises."""
-        size = record.size_bytes
-        with self._lock:
-            self._submitted += 1
-            _count_emitted(self._accounts, record)
-            limit = self._limit_bytes if _is_precious(record) else self._limit_bytes * _ORDINARY_SHARE
-            if self._is_closed or self._queue_bytes + size > limit:
-                self._drop(record, "shutdown" if self._is_closed else "queue_full")
-                return
-            self._queue.append(record)
-            self._queue_bytes += size
-            is_first = len(self._queue) == 1
-        if is_urgent:
-            self._urgent.set()
-        if is_urgent or is_first:
-            self._wake.set()
+    def wake(self) -> None:
+        """Have the thread look, begun if need be; never blocks, never raises."""
         if self._thread is None:
             self._start()
+            self._journal.is_writer_resting = self._thread is None
+        self._wake.set()
 
     def count_error(self, component: str, error_type: str) -> None:
         """Count an error that a guard kept from the host; stored with the next batch."""
@@ -138,75 +133,62 @@ class Writer:
             self._accounts.errors[component, error_type] += 1
 
     def count_drop(self, signal: str, reason: str) -> None:
-        """Count a record that could not even be made."""
+        """Count a record that was not kept."""
         with self._lock:
-            self._submitted += 1
             self._lost += 1
-            self._accounts.emitted[signal] += 1
             self._accounts.dropped[signal, reason] += 1
+        if self._journal.is_writer_resting:
+            self._journal.is_writer_resting = False
+            self.wake()
 
     def flush(self, timeout: float) -> bool:
-        """Whether all submitted before is stored, within `timeout` seconds, and none was lost meanwhile."""
+        """Whether all that was taken before is stored, in `timeout` seconds, and none was lost meanwhile."""
         deadline = time.monotonic() + timeout
         with self._lock:
-            goal, lost, begun = self._submitted, self._lost, self._attempts_begun
-            if self._written + self._lost >= goal and not self._accounts:
+            goal, lost, begun = self._journal.appended, self._lost, self._attempts_begun
+            if self._stored >= goal and not self._accounts:
                 return True
-            if self._thread is None and not self._is_closed:
-                self._start()
             self._forced = True
-        self._urgent.set()
-        self._wake.set()
-        with self._settled:
-            # Of the attempts only one that began after this call has seen all of our records.
-            self._settled.wait_for(
-                lambda: (
-                    self._is_done(goal)
-                    or self._is_closed
-                    or (self.is_failing and self._attempts_ended > begun)
-                ),
-                max(deadline - time.monotonic(), 0),
-            )
-        with self._lock:
-            return self._is_done(goal) and self._lost == lost
+        if not self._is_closed:
+            self.wake()
 
-    def _is_done(self, goal: int) -> bool:
-        return self._written + self._lost >= goal
+        def is_settled() -> bool:
+            # Of the attempts only one that began after this call has seen all of our records and counts.
+            has_tried = self._attempts_ended > begun
+            return self._is_closed or (has_tried and (self.is_failing or self._stored >= goal))
+
+        with self._settled:
+            self._settled.wait_for(is_settled, max(deadline - time.monotonic(), 0))
+        with self._lock:
+            return self._stored >= goal and self._lost == lost
 
     def shutdown(self, timeout: float) -> bool:
-        """Flush, stop the thread and leave the store; the truth about the flush, within `timeout` seconds."""
+        """Flush, stop the thread and leave the store; the truth about the flush, within `timeout` seconds.
+
+        What is not stored then stays in the journal, for the next process to bring home.
+        """
         deadline = time.monotonic() + timeout
         is_flushed = self.flush(timeout)
-        with self._lock:
-            self._is_closing = True
-            thread = self._thread
-        self._urgent.set()
+        self._is_closing = True
         self._wake.set()
+        thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(max(deadline - time.monotonic(), 0))
-        with self._lock:
-            self._is_closed = True
-            for record in self._queue:
-                self._drop(record, "shutdown")
-            left, self._queue, self._queue_bytes = len(self._queue), [], 0
+        self._is_closed = True
+        given_up = self._journal.give_up_memory()
+        left = given_up.total()
         if left:
             _logger.warning("taskscope: %d records were not stored before the end and are lost", left)
+        if thread is None or not thread.is_alive():
+            self._leave(given_up)
         _WRITERS.discard(self)
         return is_flushed and not left
-
-    def _drop(self, record: Record, reason: str) -> None:
-        self._lost += 1
-        signal = _signal_of(record)
-        if signal:
-            self._accounts.dropped[signal, reason] += 1
 
     def _start(self) -> None:
         with self._lock:
             if self._thread is None and not self._is_closed:
                 thread = threading.Thread(target=self._run, name="taskscope-writer", daemon=True)
-                with contextlib.suppress(
-                    RuntimeError
-                ):  # no thread to be had now: the next record tries again
+                with contextlib.suppress(RuntimeError):  # none to be had now: the next record tries again
                     thread.start()
                     self._thread = thread
 
@@ -214,101 +196,112 @@ class Writer:
 
     def _run(self) -> None:
         while not self._is_closing:
-            with contextlib.suppress(Exception):
+            try:
                 self._turn()
-        with self._store_lock:
+            except BaseException as error:  # noqa: BLE001  whatever comes, the thread lives on
+                self.count_error("recorder", type(error).__name__)
+                self._wake.wait(_WINDOW_S)
+        with self._store_lock, contextlib.suppress(BaseException):
             self._write_all()
-            if self._session is not None:
-                self._session.close()
-                self._session = None
 
     def _turn(self) -> None:
-        """Wait for records, gather more for a moment, write them."""
-        session = self._session
-        self._wake.wait(_BEAT_S if session is not None and session.has_open_spans else self._pause_s or None)
-        if not self._urgent.is_set():
-            self._urgent.wait(_WINDOW_S)
-        self._wake.clear()
-        self._urgent.clear()
+        """Rest until something comes, gather more for a moment, write it."""
+        self._rest(self.sweep())
         with self._store_lock:
             if self._forced or time.monotonic() >= self._try_again_at:
                 self._write_all()
             if self._session is not None and self._session.has_open_spans:
-                self._session.beat()
-        if self._pause_s and not self._is_closing:
-            self._urgent.wait(max(self._try_again_at - time.monotonic(), 0))
-            self._wake.set()
+                self._beat(self._session)
+
+    def _rest(self, sweep_in_s: float | None) -> None:
+        """Wait for records, or for as long as the store wants to be left alone; and while they gather."""
+        if self._pause_s:
+            self._wait(self._try_again_at - time.monotonic(), is_pause=True)
+            return
+        self._journal.is_writer_resting = True
+        # Looked at after that is said: a record that came just before has not seen it.
+        if not self._is_urged() and not self._journal.has_records and not self._accounts:
+            has_open = self._session is not None and self._session.has_open_spans
+            waits = [_BEAT_S] if has_open else []
+            waits += [sweep_in_s] if sweep_in_s is not None else []
+            self._wake.wait(min(waits, default=None))
+        self._journal.is_writer_resting = False
+        self._wait(_WINDOW_S)
+
+    def _is_urged(self) -> bool:
+        return self._is_closing or self._forced
+
+    def _wait(self, seconds: float, *, is_pause: bool = False) -> None:
+        """Let time pass, cut short by a flush or the end; and by a filling journal, unless it is a pause."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self._wake.clear()
+            if self._is_urged() or (self._wake.wait(left) and not is_pause):
+                return
+
+    def _beat(self, session: Session) -> None:
+        now = time.monotonic()
+        if now >= self._beat_at:
+            self._beat_at = now + _BEAT_S
+            session.beat()
 
     def _write_all(self) -> None:
-        """Write until the queue is empty or the store refuses."""
+        """Write until the journal is empty or the store refuses."""
         self._forced = False
-        errors = self._drain_errors()
+        if self._journal.error is not None:
+            self._journal.try_again()
+        with self._lock:
+            self._accounts.errors.update(self._drain_errors())
+        limit = _BATCH_RECORDS
         while True:
             with self._lock:
-                self._accounts.errors.update(errors)
-                errors = {}
-                batch, self._queue = self._queue[:_BATCH_RECORDS], self._queue[_BATCH_RECORDS:]
-                accounts, self._accounts = self._accounts, Accounts()
                 self._attempts_begun += 1
-            is_written = self._try(batch, accounts) if batch or accounts else True
+            batch = self._journal.read(limit)
+            is_written = self._try(batch) if batch.entries or self._accounts else True
             with self._settled:
                 self._attempts_ended += 1
                 self._settled.notify_all()
-            if not is_written or not self._queue:
+            # None: one of its records is at fault, so that it is narrowed down.
+            limit = max(len(batch.entries) // 2, 1) if is_written is None else _BATCH_RECORDS
+            if is_written is False or not (self._journal.has_records or self._accounts):
                 return
 
-    def _try(self, batch: list[Record], accounts: Accounts) -> bool:
+    def _try(self, batch: Batch) -> bool | None:
+        """Write a batch: True when that is done, False when the store refuses, None to be asked for less."""
+        with self._lock:
+            accounts, self._accounts = self._accounts, Accounts()
         began = time.monotonic()
         try:
-            self._write(batch, accounts)
+            records = _decode(batch, accounts)
+            if self._session is None:
+                self._session = self._make_session(lambda: self._journal.process_lock)
+            self._session.write(records, accounts, journal_seq=batch.last_seq)
         except BaseException as error:  # noqa: BLE001  the border to the host
             with self._lock:
-                self._queue[:0] = batch
                 self._accounts.add(accounts)
                 self._accounts.errors["store", type(error).__name__] += 1
+            if batch.entries and not _is_unusable(error):
+                return self._narrow(batch)
             self._hold(error)
             return False
+        self._journal.release(batch)
+        with contextlib.suppress(Exception):
+            self._on_stored()  # first: who then sees by `flush` that all is stored finds that it was told
+        self._stored += len(batch.entries)
         self._resume(time.monotonic() - began)
         return True
 
-    def _write(self, batch: list[Record], accounts: Accounts) -> None:
-        """Write a batch and take from it what is stored; halved around a bad record until that is alone."""
-        if self._session is None:
-            self._session = self._make_session()
-        size = len(batch)
-        while batch or accounts:
-            part = batch[:size]
-            try:
-                self._session.write(part, accounts)
-            except Exception as error:
-                if _is_unusable(error) or not part:
-                    raise
-                size = len(part) // 2
-                if not size:
-                    self._refuse(part[0], error)
-                    del batch[:1]
-                    size = len(batch)
-                continue
-            _clear(accounts)
-            self._note_written(part)
-            del batch[:size]
-            size = len(batch)
-
-    def _refuse(self, record: Record, error: Exception) -> None:
-        """Drop a record that the store cannot take, and say so in the counts."""
+    def _narrow(self, batch: Batch) -> bool | None:
+        """Go around a record that the store cannot take; alone, it is dropped and counted."""
+        if len(batch.entries) > 1:
+            return None
+        self._journal.release(batch)
+        self._stored += 1
         with self._lock:
-            self._drop(record, "encode_error")
-            self._accounts.errors["store", type(error).__name__] += 1
-            self._queue_bytes -= record.size_bytes
-
-    def _note_written(self, batch: list[Record]) -> None:
-        if self._on_stored is not None:
-            # First: who waits in `flush` and then asks whether all is sent finds that somebody was told.
-            with contextlib.suppress(Exception):
-                self._on_stored()
-        with self._lock:
-            self._written += len(batch)
-            self._queue_bytes -= sum(record.size_bytes for record in batch)
+            self._lost += 1
+            if signal := _SIGNALS.get(batch.entries[0].kind):
+                self._accounts.dropped[signal, "encode_error"] += 1
+        return True
 
     def _hold(self, error: BaseException) -> None:
         self._pause_s = min(self._pause_s * 2 or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
@@ -316,69 +309,84 @@ class Writer:
         if not self._has_warned:
             self._has_warned = True
             _logger.warning(
-                "taskscope: the store cannot be written (%s); telemetry is kept in memory, up to %d MiB",
-                error, self._limit_bytes >> 20,
-            )  # fmt: skip
+                "taskscope: the store cannot be written (%s); telemetry waits in %s", error, self._where()
+            )
+
+    def _where(self) -> str:
+        if self._journal.process_lock is not None and self._journal.error is None:
+            return "the journal"
+        return "memory"
 
     def _resume(self, seconds: float) -> None:
         self._pause_s = self._try_again_at = 0.0
         with self._lock:
             self._accounts.write_durations_s.append(seconds)
 
+    def _leave(self, given_up: Counter[str | None]) -> None:
+        """Close journal and session; both files go when nothing stands in them."""
+        with self._store_lock:
+            session = self._session
+            if session is not None and given_up:
+                accounts = Accounts()
+                for signal, records in given_up.items():
+                    if signal is not None:
+                        accounts.dropped[signal, "shutdown"] = records
+                with contextlib.suppress(Exception):
+                    session.write([], accounts, journal_seq=0)
+            is_done = self._journal.close()
+            if session is not None:
+                session.close(is_done=is_done)
+            if self._journal.process_lock is not None:
+                self._journal.process_lock.release(remove=is_done)
+            self._session = None
+
     # --- around a fork
 
     def _before_fork(self) -> None:
-        self._store_lock.acquire()
+        self._has_store_lock = self._store_lock.acquire(timeout=_FORK_PATIENCE_S)
+        # In the order in which an application's thread takes them.
+        self._journal.lock.acquire()
         self._lock.acquire()
-        if self._session is not None:
+        if self._session is not None and self._has_store_lock:
             with contextlib.suppress(sqlite3.Error):
                 self._session.suspend()
 
     def _after_fork_in_parent(self) -> None:
         self._lock.release()
-        self._store_lock.release()
+        self._journal.lock.release()
+        if self._has_store_lock:
+            self._store_lock.release()
 
     def _after_fork_in_child(self) -> None:
         # Not closed and not collected: descriptors and locks in there are the parent's.
-        self._inherited.extend((self._session, self._thread, self._lock, self._store_lock, self._queue))
+        self._inherited.append((self._session, self._thread, self._lock, self._store_lock))
         is_closed = self._is_closed
+        self._journal.begin_in_child()
         self._begin()
         self._is_closed = is_closed
 
 
-def _clear(accounts: Accounts) -> None:
-    for counts in (accounts.emitted, accounts.dropped, accounts.errors, accounts.write_durations_s):
-        counts.clear()
+def _decode(batch: Batch, accounts: Accounts) -> list[Record]:
+    """The records of a batch; what cannot be read back is dropped and counted."""
+    records = []
+    for entry in batch.entries:
+        try:
+            records.append(decode(entry.kind, entry.source, entry.body))
+        except ValueError:
+            accounts.dropped[_SIGNALS.get(entry.kind, "logs"), "encode_error"] += 1
+    return records
 
 
-def _count_emitted(accounts: Accounts, record: Record) -> None:
-    signal = _signal_of(record)
-    if signal:
-        accounts.emitted[signal] += 1
-
-
-def _signal_of(record: Record) -> str | None:
-    """The signal that a record counts in; the start of a span is a preview, its end is the record."""
-    if isinstance(record, SpanRecord):
-        return None if record.is_open else "traces"
-    return "logs" if isinstance(record, LogRecord) else None
-
-
-def _is_precious(record: Record) -> bool:
-    """Roots, errors, notes and ends of what would stay open for ever: the last to be dropped."""
-    if isinstance(record, SpanRecord):
-        return record.parent_id is None or record.status_code == STATUS_ERROR or record.was_open
-    return not isinstance(record, LogRecord) or record.severity_number >= _SEVERITY_ERROR
-
-
-_SEVERITY_ERROR = 17
-
-
-def _is_unusable(error: Exception) -> bool:
+def _is_unusable(error: BaseException) -> bool:
     """Whether an error speaks of the store and not of a record."""
     if isinstance(error, StoreError | OSError | sqlite3.OperationalError | sqlite3.InternalError):
         return True
-    return type(error) is sqlite3.DatabaseError  # "file is not a database", "malformed"
+    # "file is not a database", "malformed"; and what is no matter of any record at all.
+    return (
+        type(error) is sqlite3.DatabaseError
+        or not isinstance(error, Exception)
+        or isinstance(error, MemoryError)
+    )
 
 
 _WRITERS: weakref.WeakSet[Writer] = weakref.WeakSet()

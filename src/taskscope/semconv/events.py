@@ -35,6 +35,8 @@ BUDGET_THRESHOLD_REACHED: Final = "taskscope.budget.threshold_reached"
 """A budget is used up to 0.8 (WARN) or 1 (ERROR): budget.scope, .limit_micro_usd, .spent_micro_usd."""
 HEALTH_STATUS_CHANGED: Final = "taskscope.health.status_changed"
 """A check changed its mind: health.check, .status, .previous_status, .consecutive_failures."""
+RECOVERED: Final = "taskscope.recorder.recovered"
+"""The spans of a dead process were brought home: recovery.span_count."""
 RECORDS_DROPPED: Final = "taskscope.recorder.records_dropped"
 """Records were lost, and counted: signal, drop.reason, drop.count."""
 
@@ -47,6 +49,7 @@ SEVERITIES: Final = {
     CLIENT_EXCEPTION: WARN,
     BUDGET_THRESHOLD_REACHED: WARN,
     HEALTH_STATUS_CHANGED: INFO,
+    RECOVERED: INFO,
     RECORDS_DROPPED: WARN,
 }
 """Event name to its severity where nothing in the event changes it."""

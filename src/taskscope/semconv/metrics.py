@@ -405,7 +405,7 @@ RECORDS_PENDING: Final = Metric(
     "Records on their way, quarantined ones included.",
     (attr.SIGNAL, attr.DESTINATION),
 )
-"""Of the store: what recorders hold; of a backend: that, and what it has not taken yet."""
+"""From the cursors; at the destination `store` none: a record is made when it is stored or dropped."""
 RECORDS_QUARANTINED: Final = Metric(
     "taskscope.records.quarantined",
     "updowncounter",
@@ -423,9 +423,9 @@ RECORDS_OLDEST_PENDING: Final = Metric(
 )
 """From the store; absent when nothing waits."""
 RECORDS_RECOVERED: Final = Metric(
-    "taskscope.records.recovered", "counter", "{span}", "Open spans of dead processes that were closed."
+    "taskscope.records.recovered", "counter", "{span}", "Spans brought home from dead processes."
 )
-"""They count as emitted, too."""
+"""Replayed from their journals, or open when they died and closed as interrupted."""
 RECORDER_QUEUE_SIZE: Final = Metric(
     "taskscope.recorder.queue.size", "updowncounter", "By", "Bytes of records that wait for the writer."
 )

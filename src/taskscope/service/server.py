@@ -21,8 +21,7 @@ from taskscope.bootstrap import build_checks, build_runtime
 from taskscope.errors import TaskscopeError
 from taskscope.health.monitor import HealthMonitor
 from taskscope.recorder.prometheus import make_prometheus_reader
-from taskscope.store.database import open_database
-from taskscope.store.ingest import Ingest
+from taskscope.store.session import bring_home
 
 from .access import load_token, refuse_open_host
 from .app import build_app
@@ -185,7 +184,7 @@ def _announce(settings: Settings, listener: socket.socket) -> None:
 
 @contextlib.contextmanager
 def _recovering(store: Path, *, is_disabled: bool) -> Iterator[None]:
-    """Close meanwhile, now and again, what dead processes left open in the store."""
+    """Bring home meanwhile, now and again, what dead processes left."""
     ending = threading.Event()
 
     def run() -> None:
@@ -206,13 +205,12 @@ def _recovering(store: Path, *, is_disabled: bool) -> Iterator[None]:
 
 
 def recover(store: Path) -> int:
-    """Close what dead processes left open, return how many spans; a store that refuses is logged."""
+    """Bring home what dead processes left, return how many spans; a store that refuses is logged."""
     try:
-        with contextlib.closing(open_database(store, create=True)) as connection:
-            closed = Ingest(connection, None).recover()
+        spans = bring_home(store)
     except Exception as error:  # noqa: BLE001  the border: the next time it may work
-        _logger.warning("open spans of dead processes could not be closed: %s", error)
+        _logger.warning("what dead processes left could not be brought home: %s", error)
         return 0
-    if closed:
-        _logger.info("closed %d spans that dead processes had left open", closed)
-    return closed
+    if spans:
+        _logger.info("brought home %d spans of dead processes", spans)
+    return spans

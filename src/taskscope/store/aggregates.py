@@ -19,7 +19,7 @@ from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics, spans
 from taskscope.semconv.metrics import METRICS, Metric
 
-from .accounts import add_accounts, read_destinations
+from .balance import add_balance, read_destinations
 from .database import find_locks_path, tells_store_errors
 from .interruption import find_dead, interrupt, read_open
 from .processes import is_alive, read_processes
@@ -50,9 +50,9 @@ def read_aggregates(connection: sqlite3.Connection) -> list[MetricPoint]:
     connection.execute("BEGIN")
     try:
         numbers, histograms = read_tables(connection)
-        interrupted = _add_interrupted(connection, numbers, histograms)
+        unwritten = _add_interrupted(connection, numbers, histograms)
         numbers |= _read_gauges(connection)
-        add_accounts(connection, numbers, interrupted)
+        add_balance(connection, numbers, unwritten)
         destinations = read_destinations(connection)
     finally:
         connection.execute("COMMIT")
@@ -69,10 +69,9 @@ def points_of(settings: Settings) -> list[MetricPoint]:
 
 def _add_interrupted(
     connection: sqlite3.Connection, numbers: dict[Series, Number], histograms: dict[Series, Histogram]
-) -> int:
-    """Add what the next writer will add when it closes the open spans of dead processes; how many spans."""
+) -> dict[Series, Number]:
+    """Add what the next writer will add when it closes the open spans of dead processes; the counters."""
     tally = Tally(LabelLimit(connection, read_only=True))
-    interrupted = 0
     for process, end_ns in find_dead(connection, find_locks_path(connection)):
         left = read_open(connection, process.id)
         for span in left:
@@ -80,15 +79,16 @@ def _add_interrupted(
             tally.add_span(record, span.role)
             if span.role is Role.AGENT:
                 tally.add_calls(record, *count_calls(connection, record))
-        tally.add_closed_records(len(left))
-        interrupted += len(left)
+        if left:
+            tally.add_stored("traces", len(left))
+            tally.add_recovery(len(left))
     for series, value in tally.counters.items():
         numbers[series] = numbers.get(series, 0) + value
     for series, histogram in tally.histograms.items():
         old = histograms.get(series)
         same = old is not None and len(old.bucket_counts) == len(histogram.bucket_counts)
         histograms[series] = merge(old, histogram) if old is not None and same else histogram
-    return interrupted
+    return tally.counters
 
 
 def _read_gauges(connection: sqlite3.Connection) -> dict[Series, Number]:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 
-from .accounts import TABLES, read_destinations
 from .aggregates import MetricPoint, read_aggregates
+from .balance import TABLES, read_destinations
 from .database import tells_store_errors, transaction
 from .tally import Histogram
 

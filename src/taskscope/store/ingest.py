@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 
 from . import ledger
+from .accounts import Accounts
 from .database import find_locks_path, insert_many, transaction
+from .decoding import NO_SOURCE
 from .interruption import find_dead, interrupt, read_open
 from .records import STATUS_ERROR, HealthReading, LogRecord, Record, Source, SpanRecord, TaskNote
+from .remains import LeftJournal, find_left, recovered_event
 from .roles import Role, find_role
 from .tally import STORE, LabelLimit, Tally, count_calls
 
@@ -27,29 +29,6 @@ if TYPE_CHECKING:
     from .processes import Process
 
 _DELETED_AT_ONCE = 256
-
-
-@dataclass(slots=True)
-class Accounts:
-    """What the recorder counted since the last commit, to be written with the next one."""
-
-    emitted: Counter[str] = field(default_factory=Counter)
-    """By signal: ended spans and log records."""
-    dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """By signal and reason."""
-    errors: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """By component and error.type: what a guard kept from the host."""
-    write_durations_s: list[float] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.emitted or self.dropped or self.errors)
-
-    def add(self, other: Accounts) -> None:
-        """Take the counts of another, whose commit failed."""
-        self.emitted.update(other.emitted)
-        self.dropped.update(other.dropped)
-        self.errors.update(other.errors)
-        self.write_durations_s.extend(other.write_durations_s)
 
 
 class _Stored(NamedTuple):
@@ -80,59 +59,121 @@ class Ingest:
         """Whether this process has spans on record that have not ended."""
         return bool(self._open)
 
-    def write(self, batch: Sequence[Record], accounts: Accounts | None = None) -> None:
-        """Store a batch, whole or not at all; records of a span's start and end come in their order."""
-        starts, ends = _split(batch)
+    def write(
+        self, batch: Sequence[Record], accounts: Accounts | None = None, *, journal_seq: int = 0
+    ) -> None:
+        """Store a batch, whole or not at all; records of a span's start and end come in their order.
+
+        `journal_seq`, the number of the batch's last record in the journal, is stored with it: what is
+        replayed after a kill begins behind it.
+        """
         with self._transaction():
             tally = Tally(self._labels)
-            opened = [self._prepare(span) for span in starts.values()]
-            ended = [self._prepare(span) for span in ends]
-            self._insert_open(opened)
-            self._delete_open([span.span_id for span in ends if span.span_id in self._open])
-            self._insert_spans(ended, tally)
-            logs = [record for record in batch if isinstance(record, LogRecord)]
-            self._insert_logs(logs)
-            self._summarize(ended, opened)
-            self._enter(batch)
-            for record in batch:
-                if isinstance(record, HealthReading):
-                    tally.add_health(record)
-            self._note_life(batch)
-            self._account(tally, accounts, {"traces": len(ended), "logs": len(logs)})
+            opened, closed = self._store(batch, tally, accounts, self._process_id, self._open)
+            self._note_life(batch, accounts, journal_seq)
             tally.write(self._connection)
-        self._open.update(starts)
-        self._open.difference_update(span.span_id for span in ends)
+        self._open.update(opened)
+        self._open.difference_update(closed)
 
     def recover(self) -> int:
-        """Close what dead processes left open, one transaction for each; the number of spans closed."""
+        """Bring home what dead processes left, one transaction for each; the number of spans.
+
+        Their journals are replayed from where they stopped storing, and what is then open is closed as
+        interrupted. A kill in the middle changes nothing: the next one begins again.
+        """
         folder = find_locks_path(self._connection)
-        closed = 0
+        spans = 0
+        for left in find_left(folder):
+            try:
+                spans += self._bring_home(left)
+            except (ValueError, OverflowError, sqlite3.IntegrityError, sqlite3.DataError):
+                left.set_aside()  # one that cannot be stored must not keep the others, nor this process, out
+            else:
+                left.remove()
         for process, end_ns in find_dead(self._connection, folder):
-            closed += self._bury(process, end_ns)
+            spans += self._bury(process, end_ns)
             with contextlib.suppress(OSError):  # its row says now that it ended, so nobody asks for the file
                 (folder / process.lock).unlink(missing_ok=True)
-        return closed
+        return spans
 
     def end_process(self, ended_ns: int) -> None:
         """Note that this process ended well; spans that it left open read as interrupted."""
         with self._transaction():
             self._mark_ended(self._process_id, ended_ns)
 
+    def _store(
+        self,
+        batch: Sequence[Record],
+        tally: Tally,
+        accounts: Accounts | None,
+        process_id: int | None,
+        known_open: Collection[bytes] | None,
+    ) -> tuple[Collection[bytes], Collection[bytes]]:
+        """Write a batch within a transaction; the ids of spans that are open now and of those that ended.
+
+        `known_open`: the ids that may stand in the table of open spans; None where nobody knows.
+        """
+        starts, ends = _split(batch)
+        opened = [self._prepare(span) for span in starts.values()]
+        ended = [self._prepare(span) for span in ends]
+        closed = [span.span_id for span in ends]
+        self._insert_open(opened, process_id)
+        self._delete_open(
+            closed if known_open is None else [one for one in closed if one in known_open], process_id
+        )
+        self._insert_spans(ended, tally)
+        logs = [record for record in batch if isinstance(record, LogRecord)]
+        self._insert_logs(logs)
+        self._summarize(ended, opened)
+        self._enter(batch, process_id)
+        for record in batch:
+            if isinstance(record, HealthReading):
+                tally.add_health(record)
+        self._account(tally, accounts or Accounts(), {"traces": len(ended), "logs": len(logs)})
+        return starts, closed
+
+    def _bring_home(self, left: LeftJournal) -> int:
+        with self._transaction():
+            process_id, seq = left.enter(self._connection)
+            if process_id is None:  # somebody else was faster
+                return 0
+            records, accounts = left.records_after(seq, left.known_losses(self._connection))
+            tally = Tally(self._labels)
+            self._store(records, tally, accounts, process_id, None)
+            end_ns = max([left.last_sign_ns, *map(_time_of, records)])
+            closed = self._close_open(process_id, end_ns, tally)
+            spans = closed + sum(isinstance(one, SpanRecord) and not one.is_open for one in records)
+            self._tell_recovery(left.source, spans, tally)
+            tally.write(self._connection)
+        return spans
+
     def _bury(self, process: Process, end_ns: int) -> int:
         with self._transaction():
-            # Read again: another process may have been here since.
-            left = read_open(self._connection, process.id)
-            ended = [_Stored(interrupt(span, end_ns), span.role, span.source_id) for span in left]
-            self._connection.execute("DELETE FROM open WHERE process = ?", (process.id,))
-            self._mark_ended(process.id, end_ns)
             tally = Tally(self._labels)
-            self._insert_spans(ended, tally)
-            self._summarize(ended, ())
-            for span in ended:
-                ledger.enter_span(self._connection, span.record, span.role, process.id)
-            tally.add_closed_records(len(ended))
+            closed = self._close_open(process.id, end_ns, tally)
+            self._tell_recovery(NO_SOURCE, closed, tally)
             tally.write(self._connection)
+        return closed
+
+    def _close_open(self, process_id: int, end_ns: int, tally: Tally) -> int:
+        """Close what a dead process has open, and note that it ended; the number of spans."""
+        # Read within the transaction: another process may have been here since.
+        left = read_open(self._connection, process_id)
+        ended = [_Stored(interrupt(span, end_ns), span.role, span.source_id) for span in left]
+        self._connection.execute("DELETE FROM open WHERE process = ?", (process_id,))
+        self._mark_ended(process_id, end_ns)
+        self._insert_spans(ended, tally)
+        self._summarize(ended, ())
+        for span in ended:
+            ledger.enter_span(self._connection, span.record, span.role, process_id)
+        tally.add_stored("traces", len(ended))
         return len(ended)
+
+    def _tell_recovery(self, source: Source, spans: int, tally: Tally) -> None:
+        """Count what was brought home, and say so in the log."""
+        if spans:
+            tally.add_recovery(spans)
+            self._insert_logs([recovered_event(source, spans)])
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -162,10 +203,10 @@ class Ingest:
             number = self._sources[source] = int(row.fetchone()[0])
         return number
 
-    def _insert_open(self, spans: Sequence[_Stored]) -> None:
+    def _insert_open(self, spans: Sequence[_Stored], process_id: int | None) -> None:
         rows = [
             (
-                self._process_id,
+                process_id,
                 span.record.span_id,
                 span.source_id,
                 span.record.trace_id,
@@ -179,13 +220,13 @@ class Ingest:
         columns = ("process", "span", "source", "trace", "parent", "role", "start", "body")
         insert_many(self._connection, "open", columns, rows, on_conflict="(process, span) DO NOTHING")
 
-    def _delete_open(self, span_ids: Sequence[bytes]) -> None:
+    def _delete_open(self, span_ids: Sequence[bytes], process_id: int | None) -> None:
         for position in range(0, len(span_ids), _DELETED_AT_ONCE):
             some = span_ids[position : position + _DELETED_AT_ONCE]
             marks = ", ".join("?" * len(some))
             self._connection.execute(
                 f"DELETE FROM open WHERE process = ? AND span IN ({marks})",  # noqa: S608  our own words
-                (self._process_id, *some),
+                (process_id, *some),
             )
 
     def _insert_spans(self, spans: Sequence[_Stored], tally: Tally) -> None:
@@ -238,29 +279,29 @@ class Ingest:
         columns = ("trace", "start", "stop", "spans", "errors", "root_name")
         insert_many(self._connection, "trace", columns, rows, on_conflict=_MERGE_SUMMARY)
 
-    def _enter(self, batch: Sequence[Record]) -> None:
+    def _enter(self, batch: Sequence[Record], process_id: int | None) -> None:
         for record in batch:
             if isinstance(record, SpanRecord):
                 role = find_role(record.attributes, record.kind)
-                ledger.enter_span(self._connection, record, role, self._process_id)
+                ledger.enter_span(self._connection, record, role, process_id)
             elif isinstance(record, TaskNote):
                 ledger.enter_note(self._connection, record)
 
-    def _note_life(self, batch: Sequence[Record]) -> None:
+    def _note_life(self, batch: Sequence[Record], accounts: Accounts | None, journal_seq: int) -> None:
         seen = max((_time_of(record) for record in batch), default=0)
-        if seen:
+        dropped = accounts.dropped if accounts is not None else {}
+        lost = [dropped.get((signal, "queue_full"), 0) for signal in ("traces", "logs")]
+        if seen or journal_seq or any(lost):
             self._connection.execute(
-                "UPDATE process SET seen = max(seen, ?) WHERE id = ?", (seen, self._process_id)
+                "UPDATE process SET seen = max(seen, ?), journal_seq = max(journal_seq, ?), "
+                "lost_spans = lost_spans + ?, lost_logs = lost_logs + ? WHERE id = ?",
+                (seen, journal_seq, *lost, self._process_id),
             )
 
-    def _account(self, tally: Tally, accounts: Accounts | None, delivered: Mapping[str, int]) -> None:
-        for signal, records in delivered.items():
-            if records:
-                tally.add(metrics.RECORDS_DELIVERED, {attr.SIGNAL: signal, attr.DESTINATION: STORE}, records)
-        if accounts is None:
-            return
-        for signal, records in accounts.emitted.items():
-            tally.add(metrics.RECORDS_EMITTED, {attr.SIGNAL: signal}, records)
+    def _account(self, tally: Tally, accounts: Accounts, stored: Mapping[str, int]) -> None:
+        """Count: what was made is what was stored and what was dropped."""
+        for signal, records in stored.items():
+            tally.add_stored(signal, records)
         for (component, error), errors in accounts.errors.items():
             tally.add(metrics.INTERNAL_ERRORS, {attr.COMPONENT: component, attr.ERROR_TYPE: error}, errors)
         for seconds in accounts.write_durations_s:
@@ -268,6 +309,7 @@ class Ingest:
         for (signal, reason), records in accounts.dropped.items():
             labels = {attr.SIGNAL: signal, attr.DESTINATION: STORE, attr.DROP_REASON: reason}
             tally.add(metrics.RECORDS_DROPPED, labels, records)
+            tally.add(metrics.RECORDS_EMITTED, {attr.SIGNAL: signal}, records)
         rows = [(signal, reason, records) for (signal, reason), records in accounts.dropped.items()]
         insert_many(
             self._connection,

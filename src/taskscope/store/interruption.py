@@ -79,5 +79,4 @@ def interrupt(span: OpenSpan, end_ns: int) -> SpanRecord:
         attributes={**body.attributes, **added},
         body=span.body + closing(end_ns, STATUS_ERROR, _MESSAGE, added),
         source=_NO_SOURCE,
-        was_open=True,
     )

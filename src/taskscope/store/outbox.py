@@ -20,8 +20,8 @@ from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 
 from . import wire
-from .accounts import TABLES, begin_cursors, count_records, move_cursor, read_top
 from .aggregates import MetricPoint, read_aggregates
+from .balance import TABLES, begin_cursors, count_records, pass_records, read_top
 from .database import open_database, transaction
 from .records import Source
 from .tally import LabelLimit, Tally
@@ -61,6 +61,8 @@ class Cursor(NamedTuple):
     """How far a destination has come with a signal."""
 
     seq: int
+    gone: int
+    """Records beyond it that left the store."""
     failures: int
     """Attempts in a row that failed."""
     held_until_ns: int
@@ -124,7 +126,7 @@ class Outbox:
                 (signal, self.destination),
             ).fetchone()
             cursor = _read_cursor(connection, signal, self.destination)
-            return int(released) + read_top(connection, signal) - cursor.seq
+            return int(released) + read_top(connection, signal) - cursor.seq - cursor.gone
 
         return self._read(read)
 
@@ -295,12 +297,7 @@ class Outbox:
             return sum(
                 connection.execute(statement, (*labels, entry.seq)).rowcount for entry in batch.entries
             )
-        seq = _read_cursor(connection, *labels).seq
-        passed = sum(entry.seq > seq for entry in batch.entries)
-        missing = max(batch.last - seq, 0) - passed
-        count_records(tally, metrics.RECORDS_DROPPED, labels, missing, "expired")
-        move_cursor(connection, labels, batch.last)
-        return passed
+        return pass_records(connection, tally, labels, batch.last)
 
     def _note_success(self, connection: sqlite3.Connection, signal: str, problem: str) -> None:
         now = time.time_ns()
@@ -335,7 +332,7 @@ def _read_identity(connection: sqlite3.Connection) -> StoreIdentity:
 
 def _read_cursor(connection: sqlite3.Connection, signal: str, destination: str) -> Cursor:
     row = connection.execute(
-        "SELECT seq, failures, held_until, succeeded FROM cursor WHERE signal = ? AND destination = ?",
+        "SELECT seq, gone, failures, held_until, succeeded FROM cursor WHERE signal = ? AND destination = ?",
         (signal, destination),
     ).fetchone()
     return Cursor(*row)

@@ -19,9 +19,6 @@ STATUS_UNSET = 0
 STATUS_OK = 1
 STATUS_ERROR = 2
 
-_RECORD_OVERHEAD_BYTES = 512
-"""Rough cost of a record's own objects, beside its bodies, for the bound of the queue."""
-
 
 class Source(NamedTuple):
     """Who says it: serialized OTLP `Resource` and `InstrumentationScope`."""
@@ -47,8 +44,6 @@ class SpanRecord(NamedTuple):
     body: bytes
     """Serialized OTLP `Span`; without end and status while the span is open."""
     source: Source
-    was_open: bool = False
-    """Whether this end was preceded by a record of the start."""
 
     @property
     def is_open(self) -> bool:
@@ -59,11 +54,6 @@ class SpanRecord(NamedTuple):
     def duration_s(self) -> float:
         """Seconds from start to end, 0 while open and when the clock stepped back."""
         return max((self.end_ns or self.start_ns) - self.start_ns, 0) / 1e9
-
-    @property
-    def size_bytes(self) -> int:
-        """About what this record takes in memory."""
-        return 2 * len(self.body) + _RECORD_OVERHEAD_BYTES
 
 
 class LogRecord(NamedTuple):
@@ -81,11 +71,6 @@ class LogRecord(NamedTuple):
     encoded: bytes
     """Serialized OTLP `LogRecord`."""
 
-    @property
-    def size_bytes(self) -> int:
-        """About what this record takes in memory."""
-        return 2 * len(self.encoded) + _RECORD_OVERHEAD_BYTES
-
 
 @dataclass(frozen=True, slots=True)
 class TaskNote:
@@ -102,12 +87,6 @@ class TaskNote:
     error: str | None = None
     """JSON object: type, message, phase, step, hint."""
 
-    @property
-    def size_bytes(self) -> int:
-        """About what this record takes in memory."""
-        texts = (self.text, self.findings, self.summary, self.error)
-        return _RECORD_OVERHEAD_BYTES + sum(len(text) for text in texts if text)
-
 
 class HealthReading(NamedTuple):
     """What one run of a health check found, for the metrics alone: its span is not kept, or was not made."""
@@ -119,11 +98,6 @@ class HealthReading(NamedTuple):
     time_ns: int
     """When the run ended."""
     duration_s: float
-
-    @property
-    def size_bytes(self) -> int:
-        """About what this record takes in memory."""
-        return _RECORD_OVERHEAD_BYTES
 
 
 Record: TypeAlias = SpanRecord | LogRecord | TaskNote | HealthReading

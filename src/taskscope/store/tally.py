@@ -138,12 +138,16 @@ class Tally:
         ):
             self._feed(metric, self._series(metric, span.attributes, {}, {}), calls)
 
-    def add_closed_records(self, records: int) -> None:
-        """Count spans that were closed in place of their dead process: made and stored at once."""
+    def add_stored(self, signal: str, records: int) -> None:
+        """Count records that were made and stored at once."""
         if records:
-            self.add(metrics.RECORDS_EMITTED, {attr.SIGNAL: "traces"}, records)
-            self.add(metrics.RECORDS_DELIVERED, {attr.SIGNAL: "traces", attr.DESTINATION: STORE}, records)
-            self.add(metrics.RECORDS_RECOVERED, {}, records)
+            self.add(metrics.RECORDS_EMITTED, {attr.SIGNAL: signal}, records)
+            self.add(metrics.RECORDS_DELIVERED, {attr.SIGNAL: signal, attr.DESTINATION: STORE}, records)
+
+    def add_recovery(self, spans: int) -> None:
+        """Count spans that were brought home from a dead process, and the event that tells of it."""
+        self.add(metrics.RECORDS_RECOVERED, {}, spans)
+        self.add_stored("logs", 1)
 
     def add(self, metric: Metric, labels: Mapping[str, str], value: Number) -> None:
         """Add to a counter, or observe in a histogram, by labels alone."""

@@ -33,7 +33,6 @@ def make_span(
     end_ns: int | None = START + SECOND,
     kind: int = 1,
     status_code: int = 0,
-    was_open: bool = False,
 ) -> SpanRecord:
     span_id = span_id or next(_ids).to_bytes(8)
     values = attributes or {}
@@ -51,7 +50,7 @@ def make_span(
         )
     )
     return SpanRecord(
-        trace, span_id, parent, name, kind, start_ns, end_ns, status_code, "", values, body, SOURCE, was_open
+        trace, span_id, parent, name, kind, start_ns, end_ns, status_code, "", values, body, SOURCE
     )
 
 
@@ -77,7 +76,6 @@ def open_and_end(span: SpanRecord, **ending: Any) -> tuple[SpanRecord, SpanRecor
         end_ns=span.end_ns,
         kind=span.kind,
         status_code=STATUS_ERROR if attr.ERROR_TYPE in ending else 0,
-        was_open=True,
     )
     return first, last
 

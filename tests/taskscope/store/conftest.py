@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from taskscope.store.accounts import Accounts
 from taskscope.store.database import open_database
 from taskscope.store.history import History
-from taskscope.store.ingest import Accounts
 from taskscope.store.session import StoreSession
 
 if TYPE_CHECKING:

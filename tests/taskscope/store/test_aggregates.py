@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
+from taskscope.store.accounts import Accounts
 from taskscope.store.aggregates import MetricPoint, read_aggregates
 from taskscope.store.database import open_database
-from taskscope.store.ingest import Accounts, Ingest
+from taskscope.store.ingest import Ingest
 from taskscope.store.tally import Histogram
 
 from .builders import (
@@ -24,6 +25,7 @@ from .builders import (
     START,
     make_agent,
     make_chat,
+    make_log,
     make_span,
     make_task,
     make_tool,
@@ -258,15 +260,14 @@ def test_servers_and_databases_are_counted_by_their_spans(store: Store) -> None:
 def test_what_was_emitted_is_delivered_or_dropped(store: Store) -> None:
     """The writer's counts arrive with the batch that they belong to."""
     accounts = Accounts()
-    accounts.emitted.update(traces=3, logs=1)
     accounts.dropped["traces", "queue_full"] = 2
     accounts.errors["processor", "ValueError"] = 1
-    store.session.write([make_span()], accounts)
+    store.session.write([make_span(), make_log()], accounts)
     with closing(store.read()) as connection:
         points = read_aggregates(connection)
         rows = connection.execute("SELECT * FROM dropped").fetchall()
     assert values_of(points, "taskscope.records.emitted") == {("traces",): 3, ("logs",): 1}
-    assert values_of(points, "taskscope.records.delivered") == {("traces", "store"): 1}
+    assert values_of(points, "taskscope.records.delivered") == {("traces", "store"): 1, ("logs", "store"): 1}
     assert values_of(points, "taskscope.records.dropped") == {("traces", "store", "queue_full"): 2}
     assert values_of(points, "taskscope.internal.errors") == {("processor", "ValueError"): 1}
     assert rows == [("traces", "queue_full", 2)]

@@ -9,7 +9,7 @@ from .builders import make_log, make_span
 
 
 def test_a_span_is_its_body() -> None:
-    """A span's record, read from its body alone, is the record that was encoded; without an end it is open."""
+    """A span read from its body alone is the record that was encoded; without an end it is open."""
     values = {"text": "é", "number": -5, "list": ["a", 1], "map": {"deep": [True, 0.5]}}
     for end_ns in (make_span().end_ns, None):
         span = make_span(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from taskscope.store.accounts import Accounts
 from taskscope.store.aggregates import read_aggregates
-from taskscope.store.ingest import Accounts
 from taskscope.store.records import TaskNote
 
 from .builders import (

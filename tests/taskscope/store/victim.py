@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from taskscope.store.ingest import Accounts
+from taskscope.store.accounts import Accounts
 from taskscope.store.session import StoreSession
 from tests.taskscope.store.builders import make_agent, make_chat, make_task, make_tool, open_and_end
 

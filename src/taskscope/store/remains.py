@@ -1,0 +1,143 @@
+"""What dead processes left in the folder of journals, and how it is read for bringing it home.
+
+A process is dead when nobody holds the lock of its file; that is the kernel's word, and a process that is
+stopped, or a parent whose child lives on, keeps its own. The transaction that brings it home is in
+`ingest.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskscope.semconv import attributes as attr
+from taskscope.semconv import events
+
+from . import wire
+from .accounts import Accounts
+from .decoding import NO_SOURCE, decode, decode_log
+from .journals import SUFFIX, Remains, read_journal
+from .processes import Identity, enter_process, find_process, is_owner_alive
+
+if TYPE_CHECKING:
+    from .records import LogRecord, Record, Source
+
+_UNKNOWN = Identity(0, "", 0)
+_SIGNALS = ("traces", "logs")
+_SIZE_LIMIT = 64 * 1024 * 1024
+"""Of a file that is taken for a journal; ours end at 8 MiB and a bit."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftJournal:
+    """The journal of a dead process."""
+
+    path: Path
+    remains: Remains
+    last_sign_ns: int
+    """When the process was last known to live."""
+
+    @property
+    def source(self) -> Source:
+        """Who wrote it: resource and scope of its first record."""
+        return next((record.source for record in self.remains.records), NO_SOURCE)
+
+    def enter(self, connection: sqlite3.Connection) -> tuple[int | None, int]:
+        """The process's number in the store and the last record that it stored itself; None if it has ended.
+
+        One that died before its first write gets its row here.
+        """
+        lock = self.path.with_suffix(".lock").name
+        process = find_process(connection, lock)
+        if process is None:
+            identity, started_ns = self.remains.identity or _UNKNOWN, self.remains.started_ns
+            return enter_process(connection, identity, lock, started_ns), 0
+        return None if process.ended_ns is not None else process.id, process.journal_seq
+
+    def known_losses(self, connection: sqlite3.Connection) -> tuple[int, int]:
+        """Spans and log records whose loss the process told itself."""
+        row = connection.execute(
+            "SELECT lost_spans, lost_logs FROM process WHERE lock = ?", (self.path.with_suffix(".lock").name,)
+        ).fetchone()
+        return (row[0], row[1]) if row is not None else (0, 0)
+
+    def records_after(self, seq: int, known_losses: tuple[int, int]) -> tuple[list[Record], Accounts]:
+        """The records that were not stored yet, and the count of those that are gone."""
+        accounts = Accounts()
+        records: list[Record] = []
+        for record in self.remains.records:
+            if record.seq > seq:
+                try:
+                    records.append(decode(record.kind, record.source, record.body))
+                except ValueError as error:
+                    accounts.errors["store", type(error).__name__] += 1
+        losses = self.remains.losses
+        for signal, lost, known in zip(_SIGNALS, losses[:2], known_losses, strict=True):
+            accounts.dropped[signal, "queue_full"] += max(lost - known, 0)
+        for signal, waiting in zip(_SIGNALS, losses[2:], strict=True):
+            accounts.dropped[signal, "shutdown"] += waiting
+        accounts.dropped = +accounts.dropped
+        return records, accounts
+
+    def set_aside(self) -> None:
+        """Keep the file under a name that is not looked at again."""
+        with contextlib.suppress(OSError):
+            self.path.rename(self.path.with_name(f"{self.path.name}.damaged"))
+            self.path.with_suffix(".lock").unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Delete the journal and its lock file: all that stood there is in the store."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+            self.path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def find_left(folder: Path) -> Iterator[LeftJournal]:
+    """The journals in a folder whose owner is dead; those of another format are left alone."""
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        with contextlib.suppress(OSError):
+            lock = path.with_suffix(".lock")
+            # The lock first, which costs a microsecond: a journal that is being written is not read.
+            if lock.exists() and is_owner_alive(lock, None):
+                continue
+            found = path.stat()
+            if found.st_size > _SIZE_LIMIT:
+                continue
+            remains = read_journal(path)
+            if remains.is_foreign or is_owner_alive(lock, remains.identity):
+                continue
+            yield LeftJournal(path, remains, _last_sign_ns(lock, remains.started_ns))
+
+
+def has_left(folder: Path) -> bool:
+    """Whether a dead process left a journal."""
+    return any(
+        not is_owner_alive(lock, None) for lock in (p.with_suffix(".lock") for p in folder.glob(f"*{SUFFIX}"))
+    )
+
+
+def _last_sign_ns(lock: Path, started_ns: int) -> int:
+    with contextlib.suppress(OSError):
+        return max(started_ns, lock.stat().st_mtime_ns)
+    return started_ns
+
+
+def recovered_event(source: Source, spans: int) -> LogRecord:
+    """The event that tells of spans brought home, as said by the process that had made them."""
+    return decode_log(
+        b"".join(
+            (
+                wire.fixed64(b"\x09", time.time_ns()),
+                wire.counted(b"\x10", events.SEVERITIES[events.RECOVERED]),
+                wire.text(b"\x1a", events.SEVERITY_TEXTS[events.SEVERITIES[events.RECOVERED]]),
+                wire.attributes(b"\x32", {attr.RECOVERY_SPAN_COUNT: spans}),
+                wire.text(b"\x62", events.RECOVERED),
+            )
+        ),
+        source,
+    )
