@@ -24,6 +24,7 @@ _NAMES = {
     "noop": "OTel API without a provider",
     "off": "tool span of ours, TASKSCOPE_DISABLED=1",
     "sdk": "raw SDK without a processor",
+    "tracer": "our tracer alone, nobody records",
     "stage": "stage span of ours, stored at its end",
     "tool": "tool span of ours, stored at start and end",
 }
@@ -36,7 +37,10 @@ def measure(scene: Scene) -> list[Row]:
     rounds = scene.pick(full=6, quick=2, tiny=1)
     rows: list[Row] = []
     with _run_sink() as sink:
-        for attributes, kinds in ((10, ("noop", "off", "sdk", "stage", "tool")), (3, ("stage", "tool"))):
+        for attributes, kinds in (
+            (10, ("noop", "off", "sdk", "tracer", "stage", "tool")),
+            (3, ("sdk", "tracer", "stage", "tool")),
+        ):
             load = _Load(scene, sink, pairs, attributes, 0)
             rows += _compare(load, kinds, rounds, f"{attributes} attributes")
         paced = _Load(scene, sink, scene.pick(full=150, quick=60, tiny=10), 10, _PACE)
@@ -73,7 +77,7 @@ def _compare(load: _Load, kinds: tuple[str, ...], rounds: int, title: str) -> li
         raw = [float(answer[measure_name]) for answer in answers["raw"]]
         beside = f"raw SDK, batch, OTLP {tell_spread(spread_of(raw))} us"
         for kind in kinds:
-            if kind in {"noop", "off", "sdk"} and measure_name == "process_us":
+            if kind in {"noop", "off", "sdk", "tracer"} and measure_name == "process_us":
                 continue  # nothing goes on behind the main thread
             ours = [float(answer[measure_name]) for answer in answers[kind]]
             what = f"{_NAMES[kind]}, {title}: {words}"

@@ -3,8 +3,9 @@
     python -m benchmarks.loads.spans VARIANT PAIRS ATTRIBUTES PER_SECOND [SINK]
 
 Variants: `noop` (OTel API without provider), `off` (Taskscope, disabled), `sdk` (no processor), `raw` (batch
-processor and OTLP/HTTP to SINK), `stage` (Taskscope, recorded at the end), `tool` (Taskscope, recorded at
-start and end). PER_SECOND 0 is as fast as it goes, flushed after each part so that nothing is dropped.
+processor and OTLP/HTTP to SINK), `tracer` (our tracer, nobody records), `stage` (Taskscope, recorded at the
+end), `tool` (Taskscope, recorded at start and end). PER_SECOND 0 is as fast as it goes, flushed after each
+part so that nothing is dropped.
 """
 
 from __future__ import annotations
@@ -148,6 +149,15 @@ def _prepare_sdk(attributes: int, _sink: str) -> tuple[Any, Any, Any]:
     return _make_api_pair(attributes), _do_nothing, _do_nothing
 
 
+def _prepare_tracer(attributes: int, _sink: str) -> tuple[Any, Any, Any]:
+    from opentelemetry import trace
+
+    from taskscope.recorder.provider import RecordingTracerProvider
+
+    trace.set_tracer_provider(RecordingTracerProvider())
+    return _make_api_pair(attributes), _do_nothing, _do_nothing
+
+
 def _prepare_raw(attributes: int, sink: str) -> tuple[Any, Any, Any]:
     from opentelemetry import trace
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -205,6 +215,7 @@ _VARIANTS = {
     "off": _prepare_off,
     "sdk": _prepare_sdk,
     "raw": _prepare_raw,
+    "tracer": _prepare_tracer,
     "stage": _prepare_stage,
     "tool": _prepare_tool,
 }

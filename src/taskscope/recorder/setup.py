@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from taskscope.config import Settings
     from taskscope.redaction import Redactor
 
-    from .processor import Stamp
+    from .processor import RecordingSpanProcessor, Stamp
 
 _DAY_NS = 86_400 * 10**9
 EXIT_TIMEOUT_S = 2.0
@@ -103,9 +103,9 @@ def _build(
     span_processor = RecordingSpanProcessor(encoder, intake, writer, stamp)
     log_processor = RecordingLogProcessor(encoder, intake, writer, stamp)
     writer.sweep = span_processor.sweep
-    tracer_provider, logger_provider = _find_tracer_provider(resource), _find_logger_provider(resource)
+    tracer_provider = _join_tracer_provider(resource, span_processor, recording)
+    logger_provider = _find_logger_provider(resource)
     # Ours first: what the application waits for must not wait for a foreign exporter's lock.
-    tracer_provider.add_span_processor(span_processor)
     logger_provider.add_log_record_processor(log_processor)
     recording.on_shutdown(lambda: setattr(span_processor, "is_active", False))
     recording.on_shutdown(lambda: setattr(log_processor, "is_active", False))
@@ -128,15 +128,27 @@ def _make_resource(settings: Settings) -> Resource:
     return Resource.create(attributes)
 
 
-def _find_tracer_provider(resource: Resource) -> TracerProvider:
-    """The program's provider, or one of ours, without the SDK's own exit hook: ours is bounded."""
+def _join_tracer_provider(
+    resource: Resource, processor: RecordingSpanProcessor, recording: Recording
+) -> TracerProvider:
+    """The program's provider, joined; else one of ours, without the SDK's own exit hook: ours is bounded."""
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
 
+    from .provider import RecordingTracerProvider
+
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
-        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        provider = RecordingTracerProvider(
+            resource=resource, shutdown_on_exit=False, sink=processor, on_error=recording.count_error
+        )
         trace.set_tracer_provider(provider)
+    elif isinstance(provider, RecordingTracerProvider) and provider.sink is None:
+        provider.sink = processor  # an earlier recording left it
+    else:
+        provider.add_span_processor(processor)
+        return provider
+    recording.on_shutdown(lambda: setattr(provider, "sink", None))
     return provider
 
 

@@ -124,7 +124,7 @@ class Operation:
             self._parent_context(),
             self._kind,
             clean_attributes({**self._stamps(frame), **self._start_attributes}),
-            start_time=self._started_ns or providers.clock(),
+            start_time=self._started_ns or providers.span_clock(),
             record_exception=False,
             set_status_on_exception=False,
         )
@@ -143,7 +143,7 @@ class Operation:
             with INSTRUMENTATION:
                 self._on_end()
             with INSTRUMENTATION:
-                self._span.end(get_providers().clock())
+                self._span.end(get_providers().span_clock())
         finally:
             self.has_ended = True
 

@@ -31,6 +31,10 @@ def new_task_id() -> str:
     return "t-" + "".join(_CROCKFORD[number >> shift & 31] for shift in range(75, -1, -5))
 
 
+def _leave_to_tracer() -> None:
+    """Return no time, so that the tracer takes its own: one that does not step back inside of a span."""
+
+
 @dataclass(frozen=True, slots=True)
 class Providers:
     """Where records go and where their times and task ids come from."""
@@ -38,8 +42,10 @@ class Providers:
     tracer: trace.Tracer
     logger: Callable[[], Logger]
     clock: Callable[[], int] = time.time_ns
-    """Nanoseconds since 1970."""
+    """Nanoseconds since 1970, of events."""
     task_id: Callable[[], str] = new_task_id
+    span_clock: Callable[[], int | None] = _leave_to_tracer
+    """The same of starts and ends of spans, None for the tracer's own."""
 
 
 _chosen: Providers | None = None
@@ -55,7 +61,7 @@ def use_providers(
     tracer_provider: trace.TracerProvider,
     logger_provider: LoggerProvider,
     *,
-    clock: Callable[[], int] = time.time_ns,
+    clock: Callable[[], int] | None = None,
     task_id: Callable[[], str] = new_task_id,
 ) -> Iterator[None]:
     """Send spans and events to these providers meanwhile, in all threads; the last one to begin wins."""
@@ -63,7 +69,7 @@ def use_providers(
     before = _chosen
     logger = logger_provider.get_logger(_SCOPE, _version())
     tracer = tracer_provider.get_tracer(_SCOPE, _version())
-    _chosen = Providers(tracer, lambda: logger, clock, task_id)
+    _chosen = Providers(tracer, lambda: logger, clock or time.time_ns, task_id, clock or _leave_to_tracer)
     try:
         yield
     finally:

@@ -414,8 +414,8 @@ class Hostile:
     def __str__(self): raise RuntimeError("no")
 recording = start()
 with task() as span:
-    span._attributes._dict["hostile"] = Hostile()
-    span._attributes._dict["big"] = 2 ** 99999
+    span._attributes["hostile"] = Hostile()
+    span._attributes["big"] = 2 ** 99999
     span._name = Hostile()
 assert recording.flush(30)
 """
