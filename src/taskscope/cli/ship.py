@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sqlite3
 import sys
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from taskscope.errors import StoreError, UsageError
+from taskscope.store.database import open_database
+from taskscope.store.delivery import read_accounts
+from taskscope.store.session import bring_home
 
 from .reading import read_settings
 from .terminal import clean, open_screen, warn
@@ -49,7 +53,7 @@ def _ship_once(settings: Settings, destinations: tuple[Destination, ...]) -> int
     from taskscope.bootstrap import courier_maker
     from taskscope.shipper.once import ship_once
 
-    _close_dead(settings)
+    bring_home(settings.store_path)
     before = _read(settings)
     left = []
     make = courier_maker(settings, destinations)
@@ -85,8 +89,8 @@ def _ship_until_stopped(settings: Settings, destinations: tuple[Destination, ...
     with _until_sigterm() as stopped:
         try:
             while not stopped.is_set():
-                with contextlib.suppress(StoreError):
-                    _close_dead(settings)
+                with contextlib.suppress(StoreError, sqlite3.Error):
+                    bring_home(settings.store_path)
                 shipper.notify()
                 stopped.wait(_RECOVERY_INTERVAL_S)
         finally:
@@ -108,20 +112,8 @@ def _until_sigterm() -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _close_dead(settings: Settings) -> None:
-    """Close what dead processes left open, so that it is sent too."""
-    from taskscope.store.database import open_database
-    from taskscope.store.ingest import Ingest
-
-    with closing(open_database(settings.store_path, create=True)) as connection:
-        Ingest(connection, None).recover()
-
-
 def _read(settings: Settings) -> dict[tuple[str, str], int]:
     """Records that were delivered and refused so far, by destination."""
-    from taskscope.store.database import open_database
-    from taskscope.store.delivery import read_accounts
-
     totals: dict[tuple[str, str], int] = {}
     with closing(open_database(settings.store_path, create=False, read_only=True)) as connection:
         for account in read_accounts(connection):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from taskscope.store.balance import note_expired
 from taskscope.store.retention import Limits
 from taskscope.store.session import StoreSession
 
@@ -93,7 +94,7 @@ def _build(
     limits = Limits(int(settings.retention_days * _DAY_NS), settings.store_limit_bytes)
     writer = Writer(
         journal,
-        lambda find_lock: StoreSession(path, find_lock, limits=limits),
+        lambda find_lock: StoreSession(path, find_lock, limits=limits, note_expired=note_expired),
         drain_errors=drain_errors,
         on_stored=on_stored,
     )

@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
+from taskscope.errors import StoreError
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 
 from . import wire
 from .aggregates import MetricPoint, read_aggregates
 from .balance import TABLES, begin_cursors, count_records, pass_records, read_top
+from .damage import find_inode
 from .database import open_database, transaction
 from .records import Source
 from .tally import LabelLimit, Tally
@@ -88,6 +90,7 @@ class Outbox:
         self.destination = destination
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._inode: int | None = None
         self._sources: dict[int, Source] = {}
 
     # --- what there is
@@ -252,8 +255,11 @@ class Outbox:
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
+            if self._inode != find_inode(self.path):
+                self._disconnect()  # another file: a damaged store was set aside, or a person deleted it
             if self._connection is None:
                 self._connection = open_database(self.path, create=True)
+                self._inode = find_inode(self.path)
                 self._sources.clear()  # of another file, perhaps
             try:
                 yield self._connection
@@ -335,6 +341,9 @@ def _read_cursor(connection: sqlite3.Connection, signal: str, destination: str) 
         "SELECT seq, gone, failures, held_until, succeeded FROM cursor WHERE signal = ? AND destination = ?",
         (signal, destination),
     ).fetchone()
+    if row is None:
+        msg = f"no cursor for {signal} at {destination!r}: it was forgotten, or the store is a new one"
+        raise StoreError(msg)
     return Cursor(*row)
 
 
