@@ -104,7 +104,7 @@ def _build(
     span_processor = RecordingSpanProcessor(encoder, intake, writer, stamp)
     log_processor = RecordingLogProcessor(encoder, intake, writer, stamp)
     writer.sweep = span_processor.sweep
-    tracer_provider = _join_tracer_provider(resource, span_processor, recording)
+    _join_tracer_provider(resource, span_processor, recording)
     logger_provider = _find_logger_provider(resource)
     # Ours first: what the application waits for must not wait for a foreign exporter's lock.
     logger_provider.add_log_record_processor(log_processor)

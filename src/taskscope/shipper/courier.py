@@ -188,7 +188,7 @@ class Courier:
             self.waiting_since = None
         seconds = time.monotonic() - began
         if judgement.problem:
-            problem = self._redact(f"{endpoint.shown_url} {judgement.problem}")
+            problem = self._redact(f"{endpoint.shown_url}: {judgement.problem}")
             judgement = judgement._replace(problem=problem)
             self.problem = problem
         return judgement, Request(seconds, judgement.error_type)

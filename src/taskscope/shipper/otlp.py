@@ -182,11 +182,12 @@ _WORDS: dict[type[Exception], str] = {
 
 def _explain_tls(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        why = error.verify_message
+        why = getattr(error, "verify_message", "")
         return f"its certificate is not trusted ({why}); OTEL_EXPORTER_OTLP_CERTIFICATE names the authority"
-    if error.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST"}:
+    reason = getattr(error, "reason", "")
+    if reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST"}:
         return "it does not speak TLS there; is it http:// and not https://?"
-    return f"TLS failed ({error.reason or error})"
+    return f"TLS failed ({reason or error})"
 
 
 def _advise(status: int, answer: Answer, endpoint: Endpoint) -> str:
