@@ -104,8 +104,8 @@ class Courier:
         self._owed: Callable[[], None] | None = None
         self._told: dict[str, float] = {}
         self._is_aborted = False
-        self.problem = ""
-        """What last stood in the way, in words."""
+        self.problems: dict[str, str] = {}
+        """By signal, what stands in its way, in words."""
 
     # --- for the loop
 
@@ -190,7 +190,6 @@ class Courier:
         if judgement.problem:
             problem = self._redact(f"{endpoint.shown_url}: {judgement.problem}")
             judgement = judgement._replace(problem=problem)
-            self.problem = problem
         return judgement, Request(seconds, judgement.error_type)
 
     def _find_client(self, endpoint: Endpoint) -> Client:
@@ -203,6 +202,7 @@ class Courier:
         """Account for an answer."""
         limits = self._limits[batch.signal]
         if judgement.verdict is Verdict.TAKEN:
+            self.problems.pop(batch.signal, None)
             limits.grow()
             self._settle(
                 lambda: self.outbox.settle(
@@ -245,6 +245,7 @@ class Courier:
 
     def _hold(self, signal: str, judgement: Judgement, request: Request) -> Step:
         """Wait as long as the server asks, else twice as long each time, with jitter; endless but bounded."""
+        self.problems[signal] = judgement.problem
         if self._is_aborted:  # by us: it says nothing of the destination
             return Step.HELD
         is_lasting = judgement.verdict is not Verdict.LATER

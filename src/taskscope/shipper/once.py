@@ -12,7 +12,7 @@ from .courier import Courier, Step
 from .lock import shipping
 from .loop import suppress_instrumentation
 
-PATIENCE_S = 5.0
+PATIENCE_S = 3.0
 """How long a destination that takes nothing is tried again, in all."""
 _LOOK_S = 0.1
 
@@ -24,7 +24,7 @@ class Left(NamedTuple):
     pending: int
     """Records that are still to be sent; those in quarantine are not."""
     problem: str
-    """Why, in words; also what was wrong though all was sent."""
+    """Why, in words."""
 
 
 def ship_once(store_path: Path, courier: Courier, *, patience_s: float = PATIENCE_S) -> Left:
@@ -41,13 +41,19 @@ def ship_once(store_path: Path, courier: Courier, *, patience_s: float = PATIENC
         if time.monotonic() > deadline or not courier.pending():
             break
         time.sleep(_LOOK_S)
-    problem = courier.problem if is_ours else "another process is sending"
+    problems = [courier.problems[signal] for signal in _signals(courier) if signal in courier.problems]
+    problem = next(iter(problems), "" if is_ours else "another process is sending")
     return Left(courier.destination.name, courier.pending(), problem)
 
 
+def _signals(courier: Courier) -> list[str]:
+    """Records first, so that the metrics tell what became of them."""
+    return sorted(courier.destination.endpoints, key=lambda signal: (signal == METRICS, signal != "traces"))
+
+
 def _send(courier: Courier, deadline: float) -> None:
-    """Send signal after signal: records first, so that the metrics tell what became of them."""
-    for signal in sorted(courier.destination.endpoints, key=lambda signal: (signal == METRICS, signal)):
+    """Send signal after signal."""
+    for signal in _signals(courier):
         step = courier.step(signal, is_urgent=True)
         while step in {Step.SENT, Step.HELD}:
             if step is Step.HELD:

@@ -455,4 +455,5 @@ def test_requests_are_measured(host: Host, sink: OtlpSink, made: Courier) -> Non
     assert counts["traces", "otlp", ""] == counts["traces", "otlp", "503"] == 1
     assert counts["logs", "otlp", ""] == 0
     (moment,) = [point.value for point in points if point.name == "taskscope.shipper.success.timestamp"]
+    assert isinstance(moment, float)
     assert moment > 1_700_000_000

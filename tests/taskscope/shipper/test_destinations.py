@@ -119,7 +119,7 @@ def test_no_headers_are_no_complaint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
+    "text, seconds",
     [("5000", 5.0), ("250", 0.25), ("10", 10.0), ("0.5", 0.5), ("99999999", 300.0)],
 )
 def test_a_timeout_is_milliseconds(text: str, seconds: float) -> None:
@@ -129,7 +129,7 @@ def test_a_timeout_is_milliseconds(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    "name, text",
     [("TIMEOUT", "soon"), ("TIMEOUT", "-1"), ("TIMEOUT", "nan"), ("TIMEOUT", "0"), ("COMPRESSION", "zstd")],
 )
 def test_a_wrong_value_leaves_the_default(name: str, text: str) -> None:

@@ -132,7 +132,7 @@ def test_some_refusals_are_for_now(status: int) -> None:
     assert (found.verdict, found.wait_s, found.error_type) == (Verdict.LATER, 7.0, str(status))
 
 
-@pytest.mark.parametrize(("status", "reason"), [(400, "refused"), (413, "too_large"), (422, "refused")])
+@pytest.mark.parametrize("status, reason", [(400, "refused"), (413, "too_large"), (422, "refused")])
 def test_some_refusals_are_of_a_record(status: int, reason: str) -> None:
     """And say why, as protobuf, JSON or text."""
     bodies = [
@@ -147,7 +147,7 @@ def test_some_refusals_are_of_a_record(status: int, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "endpoint", "advice"),
+    "said, endpoint, advice",
     [
         (answer(401), BASE, "OTEL_EXPORTER_OTLP_HEADERS"),
         (answer(403), BASE, "OTEL_EXPORTER_OTLP_HEADERS"),
@@ -171,7 +171,7 @@ def test_some_refusals_need_a_person(said: Answer, endpoint: Endpoint, advice: s
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    "error, words",
     [
         (ConnectionRefusedError(111, "refused"), "nobody listens"),
         (TimeoutError("slow"), "no answer in time"),
@@ -198,7 +198,7 @@ def test_the_port_of_grpc_is_hinted_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
+    "text, seconds",
     [("0", 0.0), ("120", 120.0), (" 7 ", 7.0), ("86400", 600.0), ("9" * 400, 600.0)],
 )
 def test_retry_after_may_be_seconds(text: str, seconds: float) -> None:
