@@ -1,7 +1,7 @@
 """A real OTLP/HTTP sink on a free port: takes what a backend takes, and fails as backends fail.
 
 Used in a test as `with OtlpSink() as sink`, or run as a process: `python -m tests.taskscope.otlp_sink` prints
-its address; `GET /counts` tells what arrived, `POST /faults` scripts what goes wrong (a JSON list of `Fault`).
+its address; `GET /counts` tells what arrived, `POST /faults` scripts what goes wrong (a list of `Fault`).
 """
 
 from __future__ import annotations

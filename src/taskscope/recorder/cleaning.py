@@ -54,6 +54,14 @@ class Cleaner:
             self._remember_text(text)
         return text
 
+    def is_plain_key(self, key: object) -> bool:
+        """Whether a key can stand as it is, and says nothing against its value."""
+        return type(key) is str and key.isascii() and self._redactor.is_plain_name(key)
+
+    def is_clean_text(self, value: str) -> bool:
+        """Whether a text holds no secret; remembered where it is short."""
+        return value in self._clean_texts or not self._redactor.has_secret(value)
+
     def attributes(self, values: Mapping[str, Any]) -> dict[str, AttributeValue]:
         """Attributes that can be stored, with our marks where something was changed."""
         keys = self._clean_keys

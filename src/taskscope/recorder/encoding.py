@@ -3,27 +3,38 @@
 Which bytes a field takes stands in `store/wire.py`. A resource and a scope are encoded once.
 """
 
+# ruff: noqa: SLF001  upstream's slots, read as they are
+
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from opentelemetry.trace import SpanKind
 
 from taskscope.store import wire
 from taskscope.store.records import AttributeValue, LogRecord, Source
 
+from ._pairs import KnownPairs
+
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadWriteLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.trace import SpanContext
+    from opentelemetry.trace import SpanContext, Status
 
     from .cleaning import Cleaner
 
 _FLAG_HAS_IS_REMOTE = 0x100
 _FLAG_IS_REMOTE = 0x200
-_KINDS = (1, 2, 3, 4, 5)
-"""OTLP's span kind by the API's: INTERNAL is 0 there and 1 here."""
-_KIND_FIELDS = tuple(b"\x30" + wire.varint(kind) for kind in range(6))
+_KIND_FIELDS = {kind: b"\x30" + wire.varint(kind.value + 1) for kind in SpanKind}
+"""OTLP's span kind is one more than the API's: INTERNAL is 0 there."""
+_LOCAL = wire.fixed32(b"\x85\x01", _FLAG_HAS_IS_REMOTE)
+_REMOTE = wire.fixed32(b"\x85\x01", _FLAG_HAS_IS_REMOTE | _FLAG_IS_REMOTE)
+_FIXED64 = struct.Struct("<Q").pack
 _SOURCES_LIMIT = 1024
+_NAMES_LIMIT = 1024
+_NAME_LENGTH = 128
 
 
 class Encoder:
@@ -31,37 +42,55 @@ class Encoder:
 
     def __init__(self, cleaner: Cleaner) -> None:
         self._cleaner = cleaner
+        self._pairs = KnownPairs(cleaner)
+        self._names: dict[str, bytes] = {}
         # By identity: to hash a resource is to serialize it. The objects are kept, so no id is used again.
         self._sources: dict[tuple[int, int], tuple[Source, object, object]] = {}
 
     def span(self, span: ReadableSpan, attributes: Mapping[str, Any], *, is_end: bool) -> bytes:
-        """The body of a span's start or end; `attributes` is a copy that nobody changes any more."""
-        context = span.get_span_context()
+        """The body of a span's start or end; `attributes` is a copy that nobody changes any more.
+
+        Reads the slots of upstream's spans and ours: their properties cost a call each, and some copy.
+        """
+        context, parent = span._context, span._parent
         assert context is not None
-        values = self._cleaner.attributes(attributes)
-        name = self._cleaner.text(span.name)
-        trace_id, span_id = context.trace_id.to_bytes(16), context.span_id.to_bytes(8)
-        parent_id = span.parent.span_id.to_bytes(8) if span.parent is not None else None
-        kind, start_ns = _KINDS[span.kind.value], span.start_time or 0
-        code, message = self._status(span) if is_end else (0, "")
+        encoded = self._pairs.encode(attributes)
+        if encoded is None:
+            encoded = wire.attributes(b"\x4a", self._cleaner.attributes(attributes))
         parts = [
-            b"\x0a\x10", trace_id, b"\x12\x08", span_id,
+            b"\x0a\x10", context.trace_id.to_bytes(16), b"\x12\x08", context.span_id.to_bytes(8),
             wire.text(b"\x1a", context.trace_state.to_header()) if context.trace_state else b"",
-            b"\x22\x08" + parent_id if parent_id else b"",
-            wire.text(b"\x2a", name),
-            _KIND_FIELDS[kind],
-            wire.fixed64(b"\x39", start_ns),
-            wire.fixed64(b"\x41", span.end_time or 0) if is_end else b"",
-            wire.attributes(b"\x4a", values),
-            self._rest(span) if _has_rest(span) else b"",
-            wire.status(code, message) if is_end else b"",
-            wire.fixed32(b"\x85\x01", _flags(span.parent)),
+            b"" if parent is None else b"\x22\x08" + parent.span_id.to_bytes(8),
+            self._names.get(span._name) or self._name(span._name),
+            _KIND_FIELDS[span._kind],
+            wire.fixed64(b"\x39", span._start_time or 0),
         ]  # fmt: skip
+        if is_end:
+            parts += (b"\x41", _FIXED64(span._end_time or 0), encoded)
+            if span._events or span._links or span.dropped_attributes:
+                parts.append(self._rest(span))
+            parts.append(self._status(span._status))
+        else:
+            parts.append(encoded)
+            if span._events or span._links or span.dropped_attributes:
+                parts.append(self._rest(span))
+        parts.append(_REMOTE if parent is not None and parent.is_remote else _LOCAL)
         return b"".join(parts)
 
-    def _status(self, span: ReadableSpan) -> tuple[int, str]:
-        status = span.status
-        return status.status_code.value, self._cleaner.text(status.description) if status.description else ""
+    def _name(self, name: str) -> bytes:
+        """The field of a name; kept, because programs use few."""
+        field = wire.text(b"\x2a", self._cleaner.text(name))
+        if len(self._names) >= _NAMES_LIMIT:
+            self._names = {}
+        if type(name) is str and len(name) <= _NAME_LENGTH:
+            self._names[name] = field
+        return field
+
+    def _status(self, status: Status) -> bytes:
+        code, description = status._status_code.value, status._description
+        if not code and not description:
+            return b"\x7a\x00"
+        return wire.status(code, self._cleaner.text(description) if description else "")
 
     def _rest(self, span: ReadableSpan) -> bytes:
         """Dropped attributes, events and links, in the order of their fields."""
@@ -164,6 +193,10 @@ class Encoder:
             encoded,
         )
 
+    def source_of(self, span: ReadableSpan) -> Source:
+        """The serialized resource and scope of a span."""
+        return self.source(span._resource, span._instrumentation_scope)
+
     def source(self, resource: Any, scope: Any) -> Source:
         """The serialized resource and scope."""
         key = (id(resource), id(scope))
@@ -191,11 +224,6 @@ class Encoder:
             + wire.text(b"\x12", self._cleaner.text(scope.version or ""))
             + wire.attributes(b"\x1a", self._cleaner.attributes(dict(scope.attributes or {})))
         )
-
-
-def _has_rest(span: ReadableSpan) -> bool:
-    """Whether there are events, links or dropped attributes; most spans have none, and to look costs 3 us."""
-    return bool(span._events or span._links or span.dropped_attributes)  # noqa: SLF001  the properties copy
 
 
 def _flags(context: SpanContext | None) -> int:

@@ -10,7 +10,7 @@ import atexit
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from taskscope.store.balance import note_expired
 from taskscope.store.retention import Limits
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from taskscope.config import Settings
     from taskscope.redaction import Redactor
 
-    from .processor import RecordingSpanProcessor, Stamp
+    from .sink import RecordingSink, Stamp
 
 _DAY_NS = 86_400 * 10**9
 EXIT_TIMEOUT_S = 2.0
@@ -86,7 +86,8 @@ def _build(
     *,
     on_stored: Callable[[], object],
 ) -> Recording:
-    from .processor import RecordingLogProcessor, RecordingSpanProcessor
+    from .processor import RecordingLogProcessor
+    from .sink import RecordingSink
 
     path = settings.store_path
     encoder = Encoder(Cleaner(redactor))
@@ -101,14 +102,13 @@ def _build(
     intake = Intake(journal, writer)
     resource = _make_resource(settings)
     recording = Recording(path, intake, writer, encoder.resource(resource.attributes))
-    span_processor = RecordingSpanProcessor(encoder, intake, writer, stamp)
+    sink = RecordingSink(encoder, intake, writer, stamp)
     log_processor = RecordingLogProcessor(encoder, intake, writer, stamp)
-    writer.sweep = span_processor.sweep
-    _join_tracer_provider(resource, span_processor, recording)
+    writer.serve(sink)
+    _join_tracer_provider(resource, sink, recording)
     logger_provider = _find_logger_provider(resource)
     # Ours first: what the application waits for must not wait for a foreign exporter's lock.
     logger_provider.add_log_record_processor(log_processor)
-    recording.on_shutdown(lambda: setattr(span_processor, "is_active", False))
     recording.on_shutdown(lambda: setattr(log_processor, "is_active", False))
     _set_meter_provider(settings, recording, resource, metric_readers)
     atexit.register(recording.shutdown, EXIT_TIMEOUT_S)
@@ -129,28 +129,42 @@ def _make_resource(settings: Settings) -> Resource:
     return Resource.create(attributes)
 
 
-def _join_tracer_provider(
-    resource: Resource, processor: RecordingSpanProcessor, recording: Recording
-) -> TracerProvider:
+def _join_tracer_provider(resource: Resource, sink: RecordingSink, recording: Recording) -> TracerProvider:
     """The program's provider, joined; else one of ours, without the SDK's own exit hook: ours is bounded."""
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
 
-    from .provider import RecordingTracerProvider
+    from .processor import RecordingSpanProcessor
 
-    provider = trace.get_tracer_provider()
+    provider: Any = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
-        provider = RecordingTracerProvider(
-            resource=resource, shutdown_on_exit=False, sink=processor, on_error=recording.count_error
-        )
+        provider = _make_tracer_provider(resource, recording)
         trace.set_tracer_provider(provider)
-    elif isinstance(provider, RecordingTracerProvider) and provider.sink is None:
-        provider.sink = processor  # an earlier recording left it
+    # Only ours have a sink; it is free when the provider is new, or an earlier recording left it.
+    if getattr(provider, "sink", sink) is None:
+        provider.sink = sink
+        recording.on_shutdown(lambda: setattr(provider, "sink", None))
     else:
+        processor = RecordingSpanProcessor(sink)
         provider.add_span_processor(processor)
-        return provider
-    recording.on_shutdown(lambda: setattr(provider, "sink", None))
-    return provider
+        recording.on_shutdown(lambda: setattr(processor, "is_active", False))
+    return cast("TracerProvider", provider)
+
+
+def _make_tracer_provider(resource: Resource, recording: Recording) -> TracerProvider:
+    """One of ours; upstream's, where a newer SDK has other insides than ours needs: slower, nothing lost."""
+    from opentelemetry.sdk.trace import TracerProvider
+
+    try:
+        from .provider import RecordingTracerProvider, try_out
+
+        try_out()
+        return RecordingTracerProvider(
+            resource=resource, shutdown_on_exit=False, on_error=recording.count_error
+        )
+    except Exception as error:  # noqa: BLE001  the border to the host
+        recording.count_error("recorder", type(error).__qualname__)
+        return TracerProvider(resource=resource, shutdown_on_exit=False)
 
 
 def _find_logger_provider(resource: Resource) -> LoggerProvider:

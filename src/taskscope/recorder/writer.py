@@ -63,8 +63,14 @@ class Session(Protocol):
         """End; `is_done` unless something is left in the journal."""
 
 
-Sweep = Callable[[], float | None]
-"""Records the starts of spans that have been open for long; seconds until it wants to be asked again."""
+class OpenSpans(Protocol):
+    """Who knows which spans are open: `sink.RecordingSink`."""
+
+    def sweep(self) -> float | None:
+        """Record the starts of those open for long; seconds until the next one is due."""
+
+    def begin_in_child(self) -> None:
+        """Forget them: they are the parent's."""
 
 
 class Writer:
@@ -85,7 +91,7 @@ class Writer:
         self._journal = journal
         self._make_session = make_session
         self._drain_errors = drain_errors or dict
-        self.sweep: Sweep = lambda: None
+        self._spans: OpenSpans | None = None
         self._on_stored = on_stored
         journal.wake = self.wake
         self._inherited: list[object] = []
@@ -112,6 +118,10 @@ class Writer:
         self._try_again_at = 0.0
         self._has_warned = False
         self._beat_at = 0.0
+
+    def serve(self, spans: OpenSpans) -> None:
+        """Ask it now and then to record what has been open for long."""
+        self._spans = spans
 
     # --- the application's side
 
@@ -206,7 +216,7 @@ class Writer:
 
     def _turn(self) -> None:
         """Rest until something comes, gather more for a moment, write it."""
-        self._rest(self.sweep())
+        self._rest(self._spans.sweep() if self._spans is not None else None)
         with self._store_lock:
             if self._forced or time.monotonic() >= self._try_again_at:
                 self._write_all()
@@ -362,6 +372,8 @@ class Writer:
         self._inherited.append((self._session, self._thread, self._lock, self._store_lock))
         is_closed = self._is_closed
         self._journal.begin_in_child()
+        if self._spans is not None:
+            self._spans.begin_in_child()
         self._begin()
         self._is_closed = is_closed
 

@@ -64,6 +64,7 @@ _BY_KEY = (
     (attr.PROCESS_EXECUTABLE_NAME, Role.COMMAND),
     (attr.DB_SYSTEM_NAME, Role.DATABASE),
 )
+_TELLING = frozenset(key for key, _ in _BY_KEY)
 
 
 def find_role(attributes: Mapping[str, object], kind: int) -> Role:
@@ -71,9 +72,8 @@ def find_role(attributes: Mapping[str, object], kind: int) -> Role:
     operation = attributes.get(attr.GEN_AI_OPERATION_NAME)
     if isinstance(operation, str):
         return _BY_OPERATION.get(operation, Role.OTHER)
-    for key, role in _BY_KEY:
-        if key in attributes:
-            return role
+    if not _TELLING.isdisjoint(attributes):
+        return next(role for key, role in _BY_KEY if key in attributes)
     if kind == _KIND_SERVER and attr.HTTP_REQUEST_METHOD in attributes:
         return Role.SERVER
     return Role.OTHER

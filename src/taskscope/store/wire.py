@@ -138,7 +138,7 @@ def closing(end_ns: int, code: int, message: str, values: Mapping[str, Attribute
 # Fields that are numbers, by message; all others are texts, bytes or messages.
 _VALUE_NUMBERS = frozenset({2, 3, 4})
 _SPAN_NUMBERS = frozenset({6, 7, 8, 10, 12, 14, 16})
-_STATUS_NUMBERS = frozenset({3})
+STATUS_NUMBERS = frozenset({3})
 _EVENT_NUMBERS = frozenset({1, 4})
 _LOG_NUMERIC = frozenset({1, 2, 7, 8, 11})
 _NO_NUMBERS: frozenset[int] = frozenset()
@@ -151,11 +151,11 @@ def fields(data: bytes, numeric: frozenset[int] = _NO_NUMBERS) -> Iterator[tuple
     """
     position, end = 0, len(data)
     while position < end:
-        tag, position = _read_varint(data, position)
+        tag, position = read_varint(data, position)
         number, wire = tag >> 3, tag & 7
         if wire == _WIRE_VARINT:
             value: int | bytes
-            value, position = _read_varint(data, position)
+            value, position = read_varint(data, position)
         else:
             size = _FIXED_SIZES.get(wire)
             if size is None:
@@ -175,10 +175,11 @@ def _read_size(data: bytes, position: int, wire: int) -> tuple[int, int]:
     if wire != _WIRE_LENGTH:
         msg = f"no OTLP message: wire type {wire} at byte {position}"
         raise ValueError(msg)
-    return _read_varint(data, position)
+    return read_varint(data, position)
 
 
-def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """The number at a position, and the position behind it."""
     try:
         byte = data[position]
         if byte < 128:
@@ -287,7 +288,7 @@ class SpanBody:
         elif number == 13:
             self.links.append(_read_link(raw))
         elif number == 15:
-            for field, value in fields(raw, _STATUS_NUMBERS):
+            for field, value in fields(raw, STATUS_NUMBERS):
                 if field == 2:
                     self.status_message = value.decode(errors="replace")
                 elif field == 3:

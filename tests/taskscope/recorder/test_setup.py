@@ -129,6 +129,76 @@ assert len(seen.get_finished_spans()) == 2
         assert b"host" in connection.execute("SELECT resource FROM source").fetchone()[0]
 
 
+def test_without_a_hosts_provider_ours_serves_all(home: Path) -> None:
+    """It is an SDK provider: a processor added to it gets all spans, and one that raises is counted."""
+    program = """
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+class Raising(SpanProcessor):
+    def on_start(self, span, parent_context=None): raise ZeroDivisionError
+recording = start()
+provider = trace.get_tracer_provider()
+assert isinstance(provider, TracerProvider)
+seen = InMemorySpanExporter()
+provider.add_span_processor(Raising())
+provider.add_span_processor(SimpleSpanProcessor(seen))
+with task():
+    with tool(): pass
+assert [span.name for span in seen.get_finished_spans()] == ["execute_tool x", "invoke_workflow repair"]
+assert provider.force_flush()
+"""
+    _run(program, home)
+    with closing(open_database(home / "taskscope.db", create=False, read_only=True)) as connection:
+        points = read_aggregates(connection)
+    assert _count(home, "span") == 2
+    assert values_of(points, "taskscope.internal.errors") == {("processor", "ZeroDivisionError"): 2}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("del contextvars_context.ContextVarsRuntimeContext", id="missing at import"),
+        pytest.param("del sampling.DEFAULT_ON", id="missing at a span's start"),
+    ],
+)
+def test_an_sdk_with_other_insides_loses_nothing(home: Path, change: str) -> None:
+    """Where ours cannot be made, upstream's own tracer serves, and that it had to is counted."""
+    program = """
+from opentelemetry.context import contextvars_context
+from opentelemetry.sdk.trace import TracerProvider, sampling
+CHANGE
+recording = start()
+assert type(trace.get_tracer_provider()) is TracerProvider
+with task():
+    with tool(): pass
+"""
+    _run(program.replace("CHANGE", change), home)
+    with closing(open_database(home / "taskscope.db", create=False, read_only=True)) as connection:
+        points = read_aggregates(connection)
+    assert _count(home, "span") == 2
+    assert sum(values_of(points, "taskscope.internal.errors").values()) == 1
+
+
+def test_a_later_recording_takes_an_earlier_ones_place(home: Path) -> None:
+    """While both run, both record; the one that ended gets no more, and the other goes on."""
+    program = """
+first = start()
+def start_at(name):
+    return install(load_host_settings({**os.environ, "TASKSCOPE_HOME": str(HOME / name)}), REDACTOR)
+second = start_at("second")
+with tool(): pass
+assert first.shutdown(30) and second.flush(30)
+with tool(): pass
+third = start_at("third")
+with tool(): pass
+assert second.shutdown(30) and third.shutdown(30)
+with tool(): pass
+"""
+    _run(program, home)
+    assert [_count(home / name, "span") for name in ("", "second", "third")] == [1, 3, 1]
+
+
 def test_an_event_is_stored_with_its_span(home: Path) -> None:
     """The OTel logs API ends in the same store, joined by trace and span."""
     program = """

@@ -203,7 +203,7 @@ def test_a_full_queue_drops_ordinary_records_first(session: FakeSession, tmp_pat
     for one in precious:
         recorder.submit(one)
     end = make_span("end", parent=b"p" * 8)
-    recorder.intake.end(end.source, end.body, is_precious=True)
+    recorder.intake.end(end.source, end.body, True)
     precious.append(end)
     session.gate.set()
     assert recorder.flush(_PATIENCE_S)
@@ -288,7 +288,7 @@ def test_a_record_may_be_submitted_from_within_submit(recorder: Recorder, sessio
             return bytes(self) + bytes(other)
 
     outer = make_span("outer")
-    recorder.intake.end(outer.source, Interrupting(outer.body), is_precious=False)
+    recorder.intake.end(outer.source, Interrupting(outer.body), False)
     last = make_span("last")
     recorder.submit(last)
     assert recorder.flush(_PATIENCE_S)

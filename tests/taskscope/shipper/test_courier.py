@@ -396,7 +396,7 @@ def test_records_that_leave_while_they_are_sent_are_counted_once(
 
 
 def test_a_gap_that_nobody_told_of_is_expired(host: Host, sink: OtlpSink, made: Courier) -> None:
-    """Rows that somebody deleted by hand, in the middle and at the end, are dropped and not pending for ever."""
+    """Rows that somebody deleted by hand, in the middle and at the end, are dropped, not pending for ever."""
     host.spans(10)
     with host.open(read_only=False) as connection:
         connection.execute("DELETE FROM span WHERE seq IN (3, 4, 9, 10)")

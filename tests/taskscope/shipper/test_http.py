@@ -215,9 +215,9 @@ def test_tls_and_plain_do_not_meet(tmp_path: Path, sink: OtlpSink) -> None:
     with pytest.raises(ssl.SSLError):
         post(sink.url.replace("http://", "https://") + PATH)
     made = make_certificates(tmp_path)
-    with OtlpSink(certificate=made.certificate, key=made.key) as secure:
-        with pytest.raises((OSError, http.client.HTTPException)):
-            post(secure.url.replace("https://", "http://") + PATH)
+    secure = OtlpSink(certificate=made.certificate, key=made.key)
+    with secure, pytest.raises((OSError, http.client.HTTPException)):
+        post(secure.url.replace("https://", "http://") + PATH)
 
 
 def test_a_plain_request_goes_by_the_proxy(

@@ -25,7 +25,7 @@ from taskscope.shipper.metrics import (
 )
 from taskscope.store.aggregates import MetricPoint
 from taskscope.store.tally import Histogram
-from tests.taskscope.otlp_sink import Fault, OtlpSink
+from tests.taskscope.otlp_sink import Fault, OtlpSink, records_of
 from tests.taskscope.store.builders import make_task
 
 from .deliveries import Host, courier, destination
@@ -111,7 +111,7 @@ def test_requests_keep_to_a_size() -> None:
     messages = [ExportMetricsServiceRequest.FromString(body) for body in bodies]
     assert len(messages) > 3
     assert max(map(len, bodies)) < 1500
-    names = [metric.name for one in messages for metric in one.resource_metrics[0].scope_metrics[0].metrics]
+    names = [metric.name for message in messages for metric in records_of(message)]
     assert names == [point.name for point in found]
     assert all(one.resource_metrics[0].resource.attributes for one in messages)
 
