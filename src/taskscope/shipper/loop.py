@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ EXIT_TIMEOUT_S = 2.0
 """How long the end of a program waits for sending at most."""
 _SILENCE_S = 0.1
 """How long the end of a program waits for an answer."""
-_GATHER_S = 1.0
+GATHER_S = 1.0
 """How long records are gathered for one request, when nobody waits for them."""
 _OTHERS_TURN_S = 1.0
 """How often we look whether the process that ships now is done."""
@@ -54,12 +54,14 @@ class Shipper:
         make_courier: Callable[[str], Courier],
         *,
         poll_s: float | None = None,
+        gather_s: float = GATHER_S,
         count_error: Callable[[str, str], object] = lambda _component, _error: None,
     ) -> None:
         self.store_path = store_path
         self._names = tuple(names)
         self.make_courier = make_courier
         self.poll_s = poll_s
+        self.gather_s = gather_s
         self.count_error = count_error
         self._inherited: list[object] = []
         self._is_closed = False
@@ -153,6 +155,7 @@ class _Worker:
         self._make_courier = shipper.make_courier
         self._count_error = shipper.count_error
         self._poll_s = shipper.poll_s
+        self._gather_s = shipper.gather_s
         self._courier: Courier | None = None
         self._fork_lock = threading.Lock()
         self._wake = threading.Event()
@@ -225,11 +228,17 @@ class _Worker:
     # --- the thread's side
 
     def _run(self) -> None:
-        suppress_instrumentation()
+        with suppressed_instrumentation():
+            self._take_turns()
+        with contextlib.suppress(Exception):
+            if self._courier is not None:
+                self._courier.close()
+
+    def _take_turns(self) -> None:
         while not self._is_stopped:
             waits = [seconds for seconds in (self._pause_s, self._poll_s) if seconds]
             if self._wake.wait(min(waits, default=None)):
-                self._hurry.wait(_GATHER_S)
+                self._hurry.wait(self._gather_s)
             self._wake.clear()
             self._hurry.clear()
             with self._changed:
@@ -244,9 +253,6 @@ class _Worker:
             with self._changed:
                 self._done = self._begun
                 self._changed.notify_all()
-        with contextlib.suppress(Exception):
-            if self._courier is not None:
-                self._courier.close()
 
     def _turn(self) -> float:
         """Send all there is; seconds until the next turn is needed though nobody wakes us."""
@@ -289,12 +295,17 @@ class _Worker:
         return is_through and not waiting
 
 
-def suppress_instrumentation() -> None:
+@contextlib.contextmanager
+def suppressed_instrumentation() -> Iterator[None]:
     """On this thread: requests and statements of ours make no spans."""
     from opentelemetry import context
 
     key = context._SUPPRESS_INSTRUMENTATION_KEY  # noqa: SLF001  as upstream's exporters do
-    context.attach(context.set_value(key, True))  # noqa: FBT003
+    token = context.attach(context.set_value(key, True))  # noqa: FBT003
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 _SHIPPERS: weakref.WeakSet[Shipper] = weakref.WeakSet()

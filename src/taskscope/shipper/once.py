@@ -10,7 +10,7 @@ from taskscope.store.outbox import METRICS
 
 from .courier import Courier, Step
 from .lock import shipping
-from .loop import suppress_instrumentation
+from .loop import suppressed_instrumentation
 
 PATIENCE_S = 3.0
 """How long a destination that takes nothing is tried again, in all."""
@@ -29,18 +29,18 @@ class Left(NamedTuple):
 
 def ship_once(store_path: Path, courier: Courier, *, patience_s: float = PATIENCE_S) -> Left:
     """Send all that is stored, and the metrics; StoreError or sqlite3.Error as from the store."""
-    suppress_instrumentation()
-    courier.begin()
     deadline = time.monotonic() + patience_s
-    while True:
-        with shipping(store_path.parent / "journal", courier.destination.name) as is_ours:
-            if is_ours:
-                _send(courier, deadline)
+    is_ours = False
+    with suppressed_instrumentation():
+        courier.begin()
+        # While another process ships, it sends ours too: we are done when all is gone, or our time is over.
+        while not is_ours:
+            with shipping(store_path.parent / "journal", courier.destination.name) as is_ours:
+                if is_ours:
+                    _send(courier, deadline)
+            if not is_ours and (time.monotonic() > deadline or not courier.pending()):
                 break
-        # Another process ships. Once all is gone, or its time is over, there is nothing for us to do.
-        if time.monotonic() > deadline or not courier.pending():
-            break
-        time.sleep(_LOOK_S)
+            time.sleep(0 if is_ours else _LOOK_S)
     problems = [courier.problems[signal] for signal in _signals(courier) if signal in courier.problems]
     problem = next(iter(problems), "" if is_ours else "another process is sending")
     return Left(courier.destination.name, courier.pending(), problem)

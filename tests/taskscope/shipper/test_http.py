@@ -193,7 +193,7 @@ def test_a_request_can_be_ended_from_outside(sink: OtlpSink) -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert sink.wait_for(lambda sink: sink.attempts == 1)
+    assert sink.wait_for(lambda sink: sink.attempts >= 1)
     while not errors and thread.is_alive():  # the kept connection is tried once more, so it takes a second
         client.abort()
         thread.join(0.05)

@@ -38,7 +38,7 @@ def make_shipper(host: Host) -> Iterator[Callable[..., Shipper]]:
         def make_courier(name: str) -> Courier:
             return Courier(where, Outbox(host.path, name))
 
-        made.append(Shipper(host.path, [NAME], make_courier, **more))
+        made.append(Shipper(host.path, [NAME], make_courier, gather_s=0.01, **more))
         return made[-1]
 
     yield make
@@ -75,7 +75,7 @@ def test_drain_tells_the_truth(host: Host, sink: OtlpSink, make_shipper: Callabl
     host.spans(3)
     sink.fail(Fault("hang"))
     shipper.notify()
-    assert sink.wait_for(lambda sink: sink.attempts == 1)
+    assert sink.wait_for(lambda sink: sink.attempts >= 1)
     assert not shipper.drain(0.05)
     host.assert_balance(sink)
 
@@ -112,7 +112,7 @@ def test_the_end_does_not_wait_for_who_refuses(
     host.spans(5)
     sink.fail(*[fault] * 20)
     shipper.notify()
-    assert sink.wait_for(lambda sink: sink.attempts == 1)
+    assert sink.wait_for(lambda sink: sink.attempts >= 1)
     ended = threading.Thread(target=shipper.finish, args=(600.0,))
     ended.start()
     ended.join(PATIENCE)
@@ -133,7 +133,7 @@ def test_an_end_of_our_own_is_no_failure_of_theirs(
     host.spans(1)
     sink.fail(Fault("hang"), Fault("hang"))
     shipper.notify()
-    assert sink.wait_for(lambda sink: sink.attempts == 1)
+    assert sink.wait_for(lambda sink: sink.attempts >= 1)
     shipper.finish(0.0)
     for thread in threading.enumerate():
         if thread.name == f"taskscope-ship-{NAME}":

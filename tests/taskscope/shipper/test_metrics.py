@@ -128,11 +128,9 @@ def test_the_interval_is_the_specifications(text: str, seconds: float) -> None:
 def test_the_resource_is_the_stores_own() -> None:
     """Attributes of the environment are decoded and join it; none can take the place of the store's name."""
     more = load_resource(
-        {
-            "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=a%2Cb, service.name=x,service.instance.id=1,y"
-        }
+        {"OTEL_RESOURCE_ATTRIBUTES": "host.name=a%2Cb, service.name=x,service.instance.id=1,y"}
     )
-    assert more == {"deployment.environment.name": "a,b"}
+    assert more == {"host.name": "a,b"}
     made = make_resource("id", "shop", more)
     assert made["service.instance.id"] == "id"
     assert made["telemetry.distro.name"] == "taskscope"
