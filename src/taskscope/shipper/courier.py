@@ -34,7 +34,7 @@ _LONGEST_PAUSE_S = 60.0
 _LONGEST_PAUSE_FOR_A_PERSON_S = 300.0
 _WARNING_INTERVAL_S = 60.0
 _LEVEL = 3
-"""Of zlib: a megabyte of spans in 10 ms; 6 takes three times as long for a tenth less."""
+"""Of zlib: 0.6 us for a span of ten attributes, where 6 takes 1.2."""
 _NS = 1_000_000_000
 
 _logger = logging.getLogger("taskscope.shipper")

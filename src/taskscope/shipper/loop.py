@@ -33,6 +33,8 @@ GATHER_S = 1.0
 _OTHERS_TURN_S = 1.0
 """How often we look whether the process that ships now is done."""
 _LOOK_S = 0.05
+_FORK_PATIENCE_S = 6.0
+"""Longer than SQLite waits for others, which is the longest that a step of ours takes."""
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 
@@ -43,7 +45,6 @@ class Shipper:
     """Sends what one store holds to its destinations.
 
     `make_courier` is called on the thread of each destination, named by `names`, and anew in a forked child.
-
     With `poll_s` it looks by itself for what other processes stored.
     """
 
@@ -72,6 +73,7 @@ class Shipper:
         """Set up everything that belongs to one process."""
         self._lock = threading.Lock()
         self._workers: list[_Worker] | None = None
+        self._frozen: list[_Worker] = []
 
     def notify(self) -> None:
         """Something was stored: see to it that it is sent. Never blocks, never raises."""
@@ -129,16 +131,13 @@ class Shipper:
     # --- around a fork
 
     def before_fork(self) -> None:
-        """Let no thread use the store."""
-        self._lock.acquire()
-        for worker in self._workers or ():
-            worker.freeze()
+        """Let no thread use the store; takes no lock that somebody holds who waits for the recorder."""
+        self._frozen = [worker for worker in self._workers or () if worker.freeze()]
 
     def after_fork_in_parent(self) -> None:
         """Let all go on."""
-        for worker in self._workers or ():
+        for worker in self._frozen:
             worker.thaw()
-        self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """Begin anew; what was inherited is the parent's: not used, not closed, not collected."""
@@ -215,10 +214,13 @@ class _Worker:
             self._courier.abort()
         self.hurry()
 
-    def freeze(self) -> None:
-        self._fork_lock.acquire()
-        if self._courier is not None:
-            self._courier.outbox.freeze()
+    def freeze(self) -> bool:
+        if not self._fork_lock.acquire(timeout=_FORK_PATIENCE_S):
+            return False
+        if self._courier is None or self._courier.outbox.freeze(_FORK_PATIENCE_S):
+            return True
+        self._fork_lock.release()
+        return False
 
     def thaw(self) -> None:
         if self._courier is not None:

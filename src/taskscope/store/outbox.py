@@ -232,10 +232,12 @@ class Outbox:
 
     # --- the connection
 
-    def freeze(self) -> None:
-        """Close the connection and keep everybody out until `thaw`: around a fork."""
-        self._lock.acquire()
-        self._disconnect()
+    def freeze(self, timeout: float) -> bool:
+        """Close the connection and keep everybody out until `thaw`: around a fork; whether that was done."""
+        is_ours = self._lock.acquire(timeout=timeout)
+        if is_ours:
+            self._disconnect()
+        return is_ours
 
     def thaw(self) -> None:
         """Let all in again."""
