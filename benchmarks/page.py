@@ -58,13 +58,13 @@ def draw_results(results: Mapping[str, Sequence[Row]], loads: tuple[float, float
     return lines
 
 
-def write_page(lines: Sequence[str], page: Path = PAGE) -> None:
+def write_page(lines: Sequence[str], page: Path = PAGE, *, begin: str = BEGIN, end: str = END) -> None:
     """Put the lines between the page's markers; PageError when it has none."""
     text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        msg = f"{page} has no lines {BEGIN!r} and {END!r}; the results belong between them"
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        msg = f"{page} has no lines {begin!r} and {end!r}; the results belong between them"
         raise PageError(msg)
     results = "\n".join(lines).rstrip("\n")
     page.write_text(f"{before}{begin}\n{results}\n\n{end}{after}", encoding="utf-8")

@@ -137,3 +137,16 @@ def test_flush_and_shutdown_without_configure_have_nothing_to_wait_for(tmp_path:
     """Both are true, at once, where nothing was set up."""
     program = "import taskscope\nprint(taskscope.flush(0), taskscope.shutdown(0))"
     assert run(program, tmp_path / "home").split() == ["True", "True"]
+
+
+def test_a_setting_that_the_sdk_refuses_does_not_reach_the_host(tmp_path: Path) -> None:
+    """One warning, nothing is recorded, and the program goes on."""
+    program = """
+import logging, taskscope
+logging.basicConfig(format="%(message)s")
+print(taskscope.configure().is_disabled)
+with taskscope.task("answer"):
+    print("done")
+"""
+    said = run(program, tmp_path / "home", OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="many")
+    assert said.split() == ["True", "done"]

@@ -44,16 +44,19 @@ class Encoder:
         self._cleaner = cleaner
         self._pairs = KnownPairs(cleaner)
         self._names: dict[str, bytes] = {}
+        self._by_tracer: dict[object, Source] = {}
         # By identity: to hash a resource is to serialize it. The objects are kept, so no id is used again.
         self._sources: dict[tuple[int, int], tuple[Source, object, object]] = {}
 
-    def span(self, span: ReadableSpan, attributes: Mapping[str, Any], *, is_end: bool) -> bytes:
-        """The body of a span's start or end; `attributes` is a copy that nobody changes any more.
+    def span(self, span: ReadableSpan, *, is_end: bool) -> bytes:
+        """The body of a span's start or end.
 
         Reads the slots of upstream's spans and ours: their properties cost a call each, and some copy.
         """
         context, parent = span._context, span._parent
         assert context is not None
+        # In one atomic step: another thread may still set attributes, and to iterate would fail then.
+        attributes = _copy(span._attributes)
         encoded = self._pairs.encode(attributes)
         if encoded is None:
             encoded = wire.attributes(b"\x4a", self._cleaner.attributes(attributes))
@@ -63,7 +66,7 @@ class Encoder:
             b"" if parent is None else b"\x22\x08" + parent.span_id.to_bytes(8),
             self._names.get(span._name) or self._name(span._name),
             _KIND_FIELDS[span._kind],
-            wire.fixed64(b"\x39", span._start_time or 0),
+            b"\x39", _FIXED64(span._start_time or 0),
         ]  # fmt: skip
         if is_end:
             parts += (b"\x41", _FIXED64(span._end_time or 0), encoded)
@@ -75,6 +78,21 @@ class Encoder:
             if span._events or span._links or span.dropped_attributes:
                 parts.append(self._rest(span))
         parts.append(_REMOTE if parent is not None and parent.is_remote else _LOCAL)
+        return b"".join(parts)
+
+    def sketch(self, span: ReadableSpan) -> bytes:
+        """The body of a span's start without what it says of itself: its place, its name, its time."""
+        context, parent = span._context, span._parent
+        assert context is not None
+        parts = (
+            b"\x0a\x10", context.trace_id.to_bytes(16), b"\x12\x08", context.span_id.to_bytes(8),
+            wire.text(b"\x1a", context.trace_state.to_header()) if context.trace_state else b"",
+            b"" if parent is None else b"\x22\x08" + parent.span_id.to_bytes(8),
+            self._names.get(span._name) or self._name(span._name),
+            _KIND_FIELDS[span._kind],
+            b"\x39", _FIXED64(span._start_time or 0),
+            _REMOTE if parent is not None and parent.is_remote else _LOCAL,
+        )  # fmt: skip
         return b"".join(parts)
 
     def _name(self, name: str) -> bytes:
@@ -194,8 +212,20 @@ class Encoder:
         )
 
     def source_of(self, span: ReadableSpan) -> Source:
-        """The serialized resource and scope of a span."""
-        return self.source(span._resource, span._instrumentation_scope)
+        """The serialized resource and scope of a span; of ours, which have a tracer, found at once."""
+        tracer = getattr(span, "_tracer", None)
+        if tracer is None:
+            return self.source(span._resource, span._instrumentation_scope)
+        source = self._by_tracer.get(tracer)
+        if source is None:
+            if len(self._by_tracer) >= _SOURCES_LIMIT:
+                self._by_tracer.clear()
+            source = self._by_tracer[tracer] = self.source(span._resource, span._instrumentation_scope)
+        return source
+
+    def forget_sources(self) -> None:
+        """In a forked child: its resource is another one."""
+        self._by_tracer.clear()
 
     def source(self, resource: Any, scope: Any) -> Source:
         """The serialized resource and scope."""
@@ -224,6 +254,10 @@ class Encoder:
             + wire.text(b"\x12", self._cleaner.text(scope.version or ""))
             + wire.attributes(b"\x1a", self._cleaner.attributes(dict(scope.attributes or {})))
         )
+
+
+def _copy(attributes: Any) -> Mapping[str, Any]:
+    return attributes.copy() if attributes is not None else {}
 
 
 def _flags(context: SpanContext | None) -> int:

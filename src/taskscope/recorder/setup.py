@@ -7,6 +7,7 @@ always; what is recorded leaves by the shipper, not by exporters of the SDK.
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from taskscope.redaction import Redactor
 
     from .sink import RecordingSink, Stamp
+
+_logger = logging.getLogger(__name__)
 
 _DAY_NS = 86_400 * 10**9
 EXIT_TIMEOUT_S = 2.0
@@ -72,7 +75,12 @@ def install(
         for recording in _installed:
             if recording.store_path == settings.store_path and not recording.is_closed:
                 return recording
-        recording = _build(settings, redactor, metric_readers, drain_errors, stamp, on_stored=on_stored)
+        try:
+            recording = _build(settings, redactor, metric_readers, drain_errors, stamp, on_stored=on_stored)
+        except Exception as error:  # noqa: BLE001  the border to the host
+            # The SDK refuses some OTEL_* values as soon as it is imported.
+            _logger.warning("taskscope: nothing is recorded, setting up failed: %s", error)
+            return Recording(settings.store_path)
         _installed[:] = [one for one in _installed if not one.is_closed] + [recording]
     return recording
 

@@ -44,7 +44,9 @@ class RecordingSink:
         self._writer = writer
         self._stamp = stamp
         self._young: dict[int, Span] = {}
-        """Open spans that are not on record, oldest first."""
+        """Open spans that are not on record as they are, oldest first."""
+        self._sketched: set[int] = set()
+        """Those of them of which name, times and place are on record, since something below them is."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Stamp a foreign span; record the start of what must survive a kill."""
@@ -53,7 +55,9 @@ class RecordingSink:
             if attr.TASK_ID not in attributes and (stamps := self._stamp(parent_context)):
                 span.set_attributes(stamps)
             if find_role(attributes, span._kind.value + 1) in RECORDED_AT_START:
-                body = self._encoder.span(span, _copy_attributes(span), is_end=False)
+                body = self._encoder.span(span, is_end=False)
+                if span._parent is not None and span._parent.span_id in self._young:
+                    self._record_around(span)
                 self._intake.start(self._encoder.source_of(span), body)
             else:
                 self._young[span._context.span_id] = span  # type: ignore[union-attr]  # a span has one
@@ -66,11 +70,16 @@ class RecordingSink:
         """Record an ended span."""
         try:
             # Out of the young ones first: from here on the sweep does not record its start any more.
-            was_young = self._young.pop(span._context.span_id, None) is not None  # type: ignore[union-attr]
-            body = self._encoder.span(span, _copy_attributes(span), is_end=True)
-            is_precious = not was_young or span._parent is None
-            if not is_precious:
-                is_precious = span._status.status_code is StatusCode.ERROR
+            span_id = span._context.span_id  # type: ignore[union-attr]  # a span has one
+            is_recorded = self._young.pop(span_id, None) is None
+            if self._sketched and span_id in self._sketched:
+                is_recorded = True
+                self._sketched.discard(span_id)
+            body = self._encoder.span(span, is_end=True)
+            parent = span._parent
+            is_precious = is_recorded or parent is None or span._status.status_code is StatusCode.ERROR
+            if parent is not None and parent.span_id in self._young:
+                self._record_around(span)
             self._intake.end(self._encoder.source_of(span), body, is_precious)
         except Exception as error:  # noqa: BLE001  the border to the host
             self._intake.count_error("processor", type(error).__qualname__)
@@ -92,21 +101,48 @@ class RecordingSink:
             self._record_late(span_id, span)
         return None
 
+    def before_fork(self) -> None:
+        """Record the starts of all open spans: what a child makes may belong below any of them."""
+        for span_id, span in list(self._young.items()):
+            self._record_late(span_id, span)
+
+    def _record_around(self, span: ReadableSpan) -> None:
+        """Record the starts of the young spans around one that goes on record.
+
+        A kill must not leave it behind without its parents. Those above one that is on record are there too.
+        Without attributes, which is quick; they come with the sweep, unless the span has ended by then.
+        """
+        around: list[tuple[int, Span]] = []
+        parent = span._parent
+        while parent is not None and (young := self._young.get(parent.span_id)) is not None:
+            if parent.span_id in self._sketched:
+                break
+            around.append((parent.span_id, young))
+            parent = young._parent
+        for span_id, young in reversed(around):
+            body, source = self._encoder.sketch(young), self._encoder.source_of(young)
+            with self._journal.lock:
+                if span_id in self._young:
+                    self._sketched.add(span_id)
+                    self._intake.start(source, body)
+
     def _record_late(self, span_id: int, span: Span) -> None:
         """Record the start of a span unless it ends meanwhile: its end must not come first."""
         try:
-            body = self._encoder.span(span, _copy_attributes(span), is_end=False)
+            body = self._encoder.span(span, is_end=False)
         except Exception as error:  # noqa: BLE001  its end may fare better
             self._young.pop(span_id, None)
             self._intake.count_error("processor", type(error).__qualname__)
             return
         with self._journal.lock:
             if self._young.pop(span_id, None) is not None:
+                self._sketched.discard(span_id)
                 self._intake.start(self._encoder.source_of(span), body)
 
     def begin_in_child(self) -> None:
         """In a forked child: what is open belongs to the parent."""
-        self._young = {}
+        self._young, self._sketched = {}, set()
+        self._encoder.forget_sources()
 
     def shutdown(self) -> None:
         """Flush for at most two seconds; the recording itself ends with `Recording.shutdown`."""
@@ -115,10 +151,3 @@ class RecordingSink:
     def force_flush(self, timeout_millis: int) -> bool:
         """Whether all ended spans are stored."""
         return self._writer.flush(timeout_millis / _MILLISECONDS)
-
-
-def _copy_attributes(span: ReadableSpan) -> dict[str, Any]:
-    """A copy in one atomic step: another thread may still set attributes, and to iterate would fail then."""
-    attributes = span._attributes
-    copy = getattr(attributes, "copy", None)
-    return copy() if copy is not None else dict(attributes or {})

@@ -69,6 +69,9 @@ class OpenSpans(Protocol):
     def sweep(self) -> float | None:
         """Record the starts of those open for long; seconds until the next one is due."""
 
+    def before_fork(self) -> None:
+        """Record their starts: what a child makes may belong below any of them."""
+
     def begin_in_child(self) -> None:
         """Forget them: they are the parent's."""
 
@@ -316,6 +319,10 @@ class Writer:
     def _hold(self, error: BaseException) -> None:
         self._pause_s = min(self._pause_s * 2 or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self._try_again_at = time.monotonic() + self._pause_s
+        if self._session is not None:
+            # Its connection may be stuck in a transaction that could not be rolled back either.
+            with contextlib.suppress(Exception):
+                self._session.suspend()
         if not self._has_warned:
             self._has_warned = True
             _logger.warning(
@@ -353,6 +360,9 @@ class Writer:
     # --- around a fork
 
     def _before_fork(self) -> None:
+        with contextlib.suppress(Exception):
+            if self._spans is not None:
+                self._spans.before_fork()
         self._has_store_lock = self._store_lock.acquire(timeout=_FORK_PATIENCE_S)
         # In the order in which an application's thread takes them.
         self._journal.lock.acquire()

@@ -21,7 +21,7 @@ from .database import find_locks_path, insert_many, transaction
 from .decoding import NO_SOURCE
 from .interruption import find_dead, interrupt, read_open
 from .records import STATUS_ERROR, HealthReading, LogRecord, Record, Source, SpanRecord, TaskNote
-from .remains import LeftJournal, find_left, recovered_event
+from .remains import LeftJournal, find_left, recovered_event, tidy_up
 from .roles import Role, find_role
 from .tally import STORE, LabelLimit, Tally, count_calls
 
@@ -94,6 +94,7 @@ class Ingest:
             spans += self._bury(process, end_ns)
             with contextlib.suppress(OSError):  # its row says now that it ended, so nobody asks for the file
                 (folder / process.lock).unlink(missing_ok=True)
+        tidy_up(self._connection, folder)
         return spans
 
     def end_process(self, ended_ns: int) -> None:
@@ -218,7 +219,7 @@ class Ingest:
             for span in spans
         ]
         columns = ("process", "span", "source", "trace", "parent", "role", "start", "body")
-        insert_many(self._connection, "open", columns, rows, on_conflict="(process, span) DO NOTHING")
+        insert_many(self._connection, "open", columns, rows, on_conflict=_MERGE_OPEN)
 
     def _delete_open(self, span_ids: Sequence[bytes], process_id: int | None) -> None:
         for position in range(0, len(span_ids), _DELETED_AT_ONCE):
@@ -320,6 +321,8 @@ class Ingest:
         )
 
 
+# A start may be recorded twice, the second time with what the span says of itself.
+_MERGE_OPEN = "(process, span) DO UPDATE SET role = excluded.role, body = excluded.body"
 _MERGE_SUMMARY = """(trace) DO UPDATE SET
     start = min(start, excluded.start), stop = max(stop, excluded.stop), spans = spans + excluded.spans,
     errors = errors + excluded.errors, root_name = coalesce(excluded.root_name, root_name)"""

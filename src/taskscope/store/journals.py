@@ -132,7 +132,8 @@ class JournalFile:
     def close(self, *, remove: bool) -> None:
         """Let the file go, and with `remove` from the disk too."""
         if remove:
-            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a disk that may only be read by now: it is empty, at least
+                self.path.unlink(missing_ok=True)
         for view in self._views:
             with contextlib.suppress(BufferError, ValueError):
                 view.close()

@@ -71,7 +71,8 @@ class ProcessLock:
         """Give the lock back, as the kernel does at death; with `remove` the file goes too."""
         _HELD.pop(self.path, None)
         if remove:
-            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a disk that may only be read by now
+                self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _UNKNOWN = Identity(0, "", 0)
 _SIGNALS = ("traces", "logs")
+_UNLOCKED_S = 60
+"""A lock file is locked, and gets its name, within microseconds; this old, its maker is dead."""
 _SIZE_LIMIT = 64 * 1024 * 1024
 """Of a file that is taken for a journal; ours end at 8 MiB and a bit."""
 
@@ -119,6 +121,24 @@ def has_left(folder: Path) -> bool:
     return any(
         not is_owner_alive(lock, None) for lock in (p.with_suffix(".lock") for p in folder.glob(f"*{SUFFIX}"))
     )
+
+
+def tidy_up(connection: sqlite3.Connection, folder: Path) -> None:
+    """Remove lock files of the dead that nobody will ask for again.
+
+    A kill leaves them between the making of a lock and its journal, or in the midst of bringing home.
+    """
+    for lock in folder.glob("*.lock"):
+        with contextlib.suppress(OSError):
+            if lock.with_suffix(SUFFIX).exists() or is_owner_alive(lock, None):
+                continue
+            process = find_process(connection, lock.name)
+            if process is None or process.ended_ns is not None:
+                lock.unlink(missing_ok=True)
+    for unlocked in folder.glob("*.new"):
+        with contextlib.suppress(OSError):
+            if time.time() - unlocked.stat().st_mtime > _UNLOCKED_S:
+                unlocked.unlink(missing_ok=True)
 
 
 def _last_sign_ns(lock: Path, started_ns: int) -> int:

@@ -142,6 +142,21 @@ def test_the_locks_of_the_dead_are_tidied_up(store: Store) -> None:
     assert len(left) == 2
 
 
+def test_a_lock_whose_owner_never_wrote_is_tidied_up(store: Store) -> None:
+    """A kill between lock and journal leaves it; one that is being made, and a living one's, stay."""
+    folder = store.path.parent / "journal"
+    with _victim(store.path):
+        (living,) = folder.iterdir()
+        (folder / "1-dead.lock").touch()
+        (folder / "2-dead.new").touch()
+        os.utime(folder / "2-dead.new", (0, 0))
+        (folder / "3-made.new").touch()
+        store.session.recover()
+        left = {path.name for path in folder.iterdir()}
+    assert left >= {living.name, "3-made.new"}
+    assert not left & {"1-dead.lock", "2-dead.new"}
+
+
 def test_a_living_process_is_not_taken_for_dead(store: Store) -> None:
     """By its own threads, by another process, or after its lock file was tidied away."""
     with _victim(store.path), open_history(store.path) as history:
