@@ -210,6 +210,50 @@ def health(*, as_json: _AsJson = False) -> int:
 
 
 @app.command()
+def records(
+    *,
+    quarantined: Annotated[
+        bool, typer.Option("--quarantined", help="List the records that a destination refused.")
+    ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Let all of those be sent again.")] = False,
+    forget: Annotated[
+        str | None,
+        typer.Option(
+            "--forget",
+            metavar="<destination>",
+            help="Keep no more account of one that is no longer used.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: _AsJson = False,
+) -> int:
+    """Where every record is: made, delivered, dropped, on its way, refused."""
+    from .records import forget_account, list_quarantine, retry_quarantine, tell_accounts
+
+    if forget is not None:
+        return forget_account(forget)
+    if retry:
+        return retry_quarantine()
+    return list_quarantine(as_json=as_json) if quarantined else tell_accounts(as_json=as_json)
+
+
+@app.command()
+def ship(
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when nothing is left, or a destination takes nothing.")
+    ] = False,
+) -> int:
+    """Send what is stored to OTEL_EXPORTER_OTLP_ENDPOINT and TASKSCOPE_DESTINATIONS.
+
+    Without --once it goes on until Ctrl-C or SIGTERM. Exit code 3 when something is left.
+    """
+    from .ship import ship_records
+
+    return ship_records(is_once=once)
+
+
+@app.command()
 def recover(*, as_json: _AsJson = False) -> int:
     """Bring home what killed processes left.
 

@@ -1,7 +1,7 @@
 """Puts the recorder into the program: into a provider that is there, else into one of its own.
 
-The SDK is imported here, when `install` is called, and not before. `OTEL_*` variables of the SDK and its
-stock exporters count as always.
+The SDK is imported here, when `install` is called, and not before. `OTEL_*` variables of the SDK count as
+always; what is recorded leaves by the shipper, not by exporters of the SDK.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, cast
 
+from taskscope.store.balance import note_expired
 from taskscope.store.retention import Limits
 from taskscope.store.session import StoreSession
 
@@ -58,13 +59,15 @@ def install(
     metric_readers: Sequence[MetricReader] = (),
     drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None = None,
     stamp: Stamp = _stamp_nothing,
+    on_stored: Callable[[], object] = lambda: None,
 ) -> Recording:
     """The recording of this process for the store of these settings; the one that runs already, if it does.
 
     Opens no file and starts no thread before the first record. With TASKSCOPE_DISABLED or OTEL_SDK_DISABLED
     nothing is set up at all. `metric_readers` serve the host's own SDK instruments; `drain_errors` is asked
     at each write for errors that guards elsewhere counted; `stamp` says what every record of a context
-    carries, so that foreign spans and logs get it too.
+    carries, so that foreign spans and logs get it too; `on_stored` is called on the writer's thread when
+    records have come into the store.
     """
     if settings.disabled:
         return Recording(settings.store_path)
@@ -73,7 +76,7 @@ def install(
             if recording.store_path == settings.store_path and not recording.is_closed:
                 return recording
         try:
-            recording = _build(settings, redactor, metric_readers, drain_errors, stamp)
+            recording = _build(settings, redactor, metric_readers, drain_errors, stamp, on_stored=on_stored)
         except Exception as error:  # noqa: BLE001  the border to the host
             # The SDK refuses some OTEL_* values as soon as it is imported.
             _logger.warning("taskscope: nothing is recorded, setting up failed: %s", error)
@@ -88,17 +91,21 @@ def _build(
     metric_readers: Sequence[MetricReader],
     drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None,
     stamp: Stamp,
+    *,
+    on_stored: Callable[[], object],
 ) -> Recording:
     from .processor import RecordingLogProcessor
     from .sink import RecordingSink
 
     path = settings.store_path
-    cleaner = Cleaner(redactor)
-    encoder = Encoder(cleaner)
+    encoder = Encoder(Cleaner(redactor))
     journal = Journal(path.parent / "journal")
     limits = Limits(int(settings.retention_days * _DAY_NS), settings.store_limit_bytes)
     writer = Writer(
-        journal, lambda find_lock: StoreSession(path, find_lock, limits=limits), drain_errors=drain_errors
+        journal,
+        lambda find_lock: StoreSession(path, find_lock, limits=limits, note_expired=note_expired),
+        drain_errors=drain_errors,
+        on_stored=on_stored,
     )
     intake = Intake(journal, writer)
     resource = _make_resource(settings)
@@ -106,12 +113,11 @@ def _build(
     sink = RecordingSink(encoder, intake, writer, stamp)
     log_processor = RecordingLogProcessor(encoder, intake, writer, stamp)
     writer.serve(sink)
-    tracer_provider = _join_tracer_provider(resource, sink, recording)
+    _join_tracer_provider(resource, sink, recording)
     logger_provider = _find_logger_provider(resource)
     # Ours first: what the application waits for must not wait for a foreign exporter's lock.
     logger_provider.add_log_record_processor(log_processor)
     recording.on_shutdown(lambda: setattr(log_processor, "is_active", False))
-    _add_exporters(settings, recording, cleaner, tracer_provider, logger_provider)
     _set_meter_provider(settings, recording, resource, metric_readers)
     atexit.register(recording.shutdown, EXIT_TIMEOUT_S)
     return recording
@@ -178,28 +184,6 @@ def _find_logger_provider(resource: Resource) -> LoggerProvider:
         provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
         _logs.set_logger_provider(provider)
     return provider
-
-
-def _add_exporters(
-    settings: Settings,
-    recording: Recording,
-    cleaner: Cleaner,
-    tracer_provider: TracerProvider,
-    logger_provider: LoggerProvider,
-) -> None:
-    """The stock OTLP exporters, where an endpoint is set; they too get cleaned records only."""
-    if settings.otlp_endpoint or settings.otlp_traces_endpoint:
-        from .exporting import make_span_processor
-
-        span_processor = make_span_processor(cleaner)
-        tracer_provider.add_span_processor(span_processor)
-        recording.on_shutdown(span_processor.shutdown)
-    if settings.otlp_endpoint or settings.otlp_logs_endpoint:
-        from .exporting import make_log_processor
-
-        log_processor = make_log_processor(cleaner)
-        logger_provider.add_log_record_processor(log_processor)
-        recording.on_shutdown(log_processor.shutdown)
 
 
 def _set_meter_provider(

@@ -298,6 +298,8 @@ class Writer:
             self._hold(error)
             return False
         self._journal.release(batch)
+        with contextlib.suppress(Exception):
+            self._on_stored()  # first: who then sees by `flush` that all is stored finds that it was told
         self._stored += len(batch.entries)
         self._resume(time.monotonic() - began)
         return True
@@ -336,8 +338,6 @@ class Writer:
         self._pause_s = self._try_again_at = 0.0
         with self._lock:
             self._accounts.write_durations_s.append(seconds)
-        with contextlib.suppress(Exception):
-            self._on_stored()
 
     def _leave(self, given_up: Counter[str | None]) -> None:
         """Close journal and session; both files go when nothing stands in them."""

@@ -17,7 +17,7 @@ from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 from taskscope.semconv.metrics import METRICS, prometheus_label
 from taskscope.semconv.short_names import SHORT_NAMES
-from taskscope.store.aggregates import MetricPoint, read_aggregates
+from taskscope.store.aggregates import MetricPoint, points_of, read_aggregates
 from taskscope.store.tally import Histogram, merge
 
 if TYPE_CHECKING:
@@ -74,13 +74,8 @@ def read_points(settings: Settings, recording: Recording) -> list[MetricPoint]:
     """Return the store's aggregates, and what this process alone knows; StoreError without a store."""
     with closing(recording.history()) as history:
         points = read_aggregates(history.connection)
-    own: dict[Metric, float] = {
-        metrics.RECORDER_QUEUE_SIZE: recording.queue_bytes,
-        metrics.RECORDER_FILE_LIMIT: settings.store_limit_bytes,
-    }
-    if settings.cost_cap_daily_usd is not None:
-        own[metrics.BUDGET_LIMIT] = round(settings.cost_cap_daily_usd * 1_000_000)
-    return [*points, *(MetricPoint(metric.name, (), value) for metric, value in own.items())]
+    own = MetricPoint(metrics.RECORDER_QUEUE_SIZE.name, (), recording.queue_bytes)
+    return [*points, *points_of(settings), own]
 
 
 def _canonical(metric: Metric, points: Sequence[MetricPoint]) -> Family:

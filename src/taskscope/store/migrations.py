@@ -79,6 +79,22 @@ _M001_FIRST_STORE = (
     "INSERT INTO meta VALUES('instance', lower(hex(randomblob(16))))",
 )
 
+_M002_SHIPPING = (
+    # How far each destination has come: every record up to `seq` is accounted for there, and `gone` that
+    # left the store beyond it. `failures` and `held_until` make all processes of the host wait together;
+    # `problem` is what last went wrong, in words.
+    """CREATE TABLE cursor(
+        destination TEXT NOT NULL, signal TEXT NOT NULL,
+        seq INTEGER NOT NULL, gone INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
+        held_until INTEGER NOT NULL DEFAULT 0, succeeded INTEGER, problem TEXT, problem_at INTEGER,
+        PRIMARY KEY(destination, signal)) WITHOUT ROWID""",
+    # Records that a destination refused: kept in their own table, passed by the cursor, named here.
+    """CREATE TABLE quarantine(
+        destination TEXT NOT NULL, signal TEXT NOT NULL, seq INTEGER NOT NULL, reason TEXT NOT NULL,
+        time INTEGER NOT NULL, message TEXT NOT NULL, released INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY(destination, signal, seq)) WITHOUT ROWID""",
+)
+
 _M004_JOURNAL = (
     # What is known of the records that a process could not keep, so that recovery adds only the rest.
     "ALTER TABLE process ADD COLUMN lost_spans INTEGER NOT NULL DEFAULT 0",
@@ -88,6 +104,7 @@ _M004_JOURNAL = (
 
 MIGRATIONS = (
     ("m001_first_store", _M001_FIRST_STORE),
+    ("m002_shipping", _M002_SHIPPING),
     ("m004_journal", _M004_JOURNAL),
 )
 """Name and statements of every step; a store's version is the number of steps it has taken."""

@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-import gzip
 import os
 import subprocess
 import sys
-import threading
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from taskscope.store.aggregates import read_aggregates
 from taskscope.store.database import open_database
@@ -19,10 +14,9 @@ from taskscope.store.history import open_history
 from tests.taskscope.store.builders import values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-_SECRET = "correct-horse-battery-staple"
 _PRELUDE = """
 import os, sys, threading
 from pathlib import Path
@@ -337,82 +331,6 @@ if not child:
     os._exit(0 if recording.flush(30) else 1)
 """
     _run(program, home)
-    assert _count(home, "span") == 1
-
-
-class Collector(BaseHTTPRequestHandler):
-    """Takes OTLP over HTTP and keeps it."""
-
-    received: list[tuple[str, bytes]]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        self.received.append((self.path, body))
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is the standard library's
-        pass
-
-
-@pytest.fixture
-def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    received: list[tuple[str, bytes]] = []
-    handler = type("Handler", (Collector,), {"received": received})
-    server = HTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", received
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_the_stock_exporters_run_too_and_get_no_secret(
-    home: Path, collector: tuple[str, list[tuple[str, bytes]]]
-) -> None:
-    """With an endpoint set, spans and events go there and into the store, both without the secret."""
-    endpoint, received = collector
-    program = """
-from opentelemetry._logs import get_logger
-recording = start()
-with task() as span:
-    span.set_attribute("a", "correct-horse-battery-staple")
-    span.add_event("correct-horse-battery-staple", {"b": "correct-horse-battery-staple"})
-    get_logger("program").emit(body="correct-horse-battery-staple", event_name="it.happened")
-    try: raise ValueError("correct-horse-battery-staple")
-    except ValueError as error: span.record_exception(error)
-assert recording.shutdown(30)
-"""
-    _run(program, home, environ={"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
-    bodies = dict(received)
-    assert bodies.keys() == {"/v1/traces", "/v1/logs"}
-    assert not [path for path, body in received if _SECRET.encode() in body]
-    (span,) = (
-        ExportTraceServiceRequest.FromString(bodies["/v1/traces"]).resource_spans[0].scope_spans[0].spans
-    )
-    assert (span.name, span.events[0].name) == ("invoke_workflow repair", "[redacted:known_value]")
-    (log,) = (
-        ExportLogsServiceRequest.FromString(bodies["/v1/logs"]).resource_logs[0].scope_logs[0].log_records
-    )
-    assert (log.event_name, log.body.string_value) == ("it.happened", "[redacted:known_value]")
-    assert (_count(home, "span"), _count(home, "log")) == (1, 1)
-
-
-def test_the_end_is_bounded_when_nobody_listens(home: Path) -> None:
-    """A dead collector holds the program for two seconds at most, and the store has it all."""
-    program = """
-import time
-recording = start()
-with task(): pass
-began = time.monotonic()
-recording.shutdown(1.0)
-assert time.monotonic() - began < 10
-"""
-    _run(program, home, environ={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
     assert _count(home, "span") == 1
 
 
