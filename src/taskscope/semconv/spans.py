@@ -135,7 +135,7 @@ DROP_REASONS: Final = (
     "shutdown",
 )
 """Values of `taskscope.drop.reason`."""
-COMPONENTS: Final = ("instrumentation", "processor", "recorder", "shipper", "store")
+COMPONENTS: Final = ("instrumentation", "processor", "receiver", "recorder", "shipper", "store")
 """Values of `taskscope.component`."""
 BUDGET_SCOPES: Final = ("task", "day")
 """Values of `taskscope.budget.scope`."""

@@ -18,14 +18,18 @@ from . import tasks
 from .access import Gate
 from .desk import TaskDesk
 from .metrics import MetricsPage, read_points
+from .otlp.receiver import build_router as build_otlp_router
 from .problems import problem
 
 if TYPE_CHECKING:
     from taskscope.bootstrap import Runtime
     from taskscope.health.monitor import HealthMonitor
 
+    from .otlp.receiver import Receiver
+
 # Anchored: `health` alone would be searched for in the host's name too, and silence a whole site.
-UNTRACED_URLS = r"^https?://[^/]+/(health|metrics)(/|$|\?)"
+# A span for each request of OTLP would, with an agent that sends each span, double the record, and in a circle.
+UNTRACED_URLS = r"^https?://[^/]+/(health|metrics|v1/(traces|logs|metrics))(/|$|\?)"
 
 
 def build_app(
@@ -34,11 +38,12 @@ def build_app(
     *,
     token: str,
     desk: TaskDesk | None = None,
+    receiver: Receiver | None = None,
     registry: CollectorRegistry | None = None,
 ) -> FastAPI:
-    """Return the application; `desk` runs its tasks, `registry` holds the instruments of others.
+    """Return the application; `desk` runs its tasks, `receiver` takes OTLP, `registry` holds the instruments of others.
 
-    Starts nothing: the monitor and the desk are the caller's to start and end.
+    Starts nothing: the monitor, the desk and the receiver are the caller's to start and end.
     """
     page = MetricsPage(
         registry or CollectorRegistry(), lambda: read_points(runtime.settings, runtime.recording)
@@ -50,6 +55,8 @@ def build_app(
         redoc_url=None,
     )
     app.include_router(tasks.build_router(runtime, desk or TaskDesk()))
+    if receiver is not None:
+        app.include_router(build_otlp_router(receiver))
     _add_metrics(app, page)
     _add_health(app, monitor)
     _add_errors(app)

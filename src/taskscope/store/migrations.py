@@ -79,7 +79,25 @@ _M001_FIRST_STORE = (
     "INSERT INTO meta VALUES('instance', lower(hex(randomblob(16))))",
 )
 
-MIGRATIONS = (("m001_first_store", _M001_FIRST_STORE),)
+_M003_FOREIGN_SENDERS = (
+    # One index for a trace, the children of a span, and whether a span that came again is there already.
+    "DROP INDEX span_trace",
+    "CREATE INDEX span_trace ON span(trace, parent, span)",
+    "CREATE INDEX log_time ON log(time)",
+    # The last point of each series of others. `resource` is serialized, `attributes` JSON with sorted keys;
+    # `number` of gauges and sums, the rest of histograms: `bounds` and `buckets` are JSON arrays.
+    # `received` is when it came, by our clock: a series that is not renewed goes.
+    """CREATE TABLE foreign_point(
+        resource BLOB NOT NULL, name TEXT NOT NULL, attributes TEXT NOT NULL, kind TEXT NOT NULL,
+        unit TEXT NOT NULL, time INTEGER NOT NULL, received INTEGER NOT NULL, number NUMERIC, count INTEGER,
+        sum REAL, bounds TEXT, buckets TEXT, PRIMARY KEY(resource, name, attributes)) WITHOUT ROWID""",
+    "CREATE INDEX foreign_point_received ON foreign_point(received)",
+)
+
+MIGRATIONS = (
+    ("m001_first_store", _M001_FIRST_STORE),
+    ("m003_foreign_senders", _M003_FOREIGN_SENDERS),
+)
 """Name and statements of every step; a store's version is the number of steps it has taken."""
 
 

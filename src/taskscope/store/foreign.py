@@ -1,0 +1,93 @@
+"""Stores what other senders hand in, beside our own records and by the same rules, once however often it comes.
+
+Senders of OTLP send again when an answer is lost. A span is known by trace, parent and id; a log record has no
+id, so that it is known by its bytes, as often as one request says it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from . import ledger
+from .ingest import Accounts, Ingest
+from .records import LogRecord, SpanRecord
+from .roles import find_role
+
+_SOURCES_REMEMBERED = 1024
+
+_KNOWN_SPAN = "SELECT 1 FROM span WHERE trace = ? AND parent IS ? AND span = ?"
+_KNOWN_LOGS = "SELECT count(*) FROM log WHERE time = ? AND body = ?"
+
+
+class ForeignIngest(Ingest):
+    """The writing side for records of no process of this store; not for two threads at once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection, None)
+        self._is_within = False
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """One transaction for the look at what is there and all that is written."""
+        if self._is_within:
+            yield
+            return
+        with super()._transaction():
+            self._is_within = True
+            try:
+                yield
+            finally:
+                self._is_within = False
+
+    def write_spans(self, spans: Sequence[SpanRecord], refused: int = 0) -> int:
+        """Store the spans that are not there yet, whole or not at all; their number. `refused` is counted."""
+        with self._transaction():
+            new = self._new_spans(spans)
+            self.write(new, _account("traces", len(new), refused))
+            for span in new:
+                ledger.enter_foreign(self._connection, span, find_role(span.attributes, span.kind))
+        self._forget_sources()
+        return len(new)
+
+    def write_logs(self, logs: Sequence[LogRecord], refused: int = 0) -> int:
+        """Store the log records that are not there yet, whole or not at all; their number."""
+        with self._transaction():
+            new = self._new_logs(logs)
+            self.write(new, _account("logs", len(new), refused))
+        self._forget_sources()
+        return len(new)
+
+    def _new_spans(self, spans: Sequence[SpanRecord]) -> list[SpanRecord]:
+        found: dict[tuple[bytes, bytes | None, bytes], SpanRecord] = {}
+        for span in spans:
+            key = (span.trace_id, span.parent_id, span.span_id)
+            if key not in found and self._connection.execute(_KNOWN_SPAN, key).fetchone() is None:
+                found[key] = span
+        return list(found.values())
+
+    def _new_logs(self, logs: Sequence[LogRecord]) -> list[LogRecord]:
+        known: dict[tuple[int, bytes], int] = {}
+        said: Counter[tuple[int, bytes]] = Counter()
+        new = []
+        for log in logs:
+            key = (log.time_ns, log.encoded)
+            if key not in known:
+                known[key] = self._connection.execute(_KNOWN_LOGS, key).fetchone()[0]
+            said[key] += 1
+            if said[key] > known[key]:
+                new.append(log)
+        return new
+
+    def _forget_sources(self) -> None:
+        if len(self._sources) > _SOURCES_REMEMBERED:
+            self._sources.clear()
+
+
+def _account(signal: str, stored: int, refused: int) -> Accounts:
+    accounts = Accounts(emitted=Counter({signal: stored + refused}))
+    if refused:
+        accounts.dropped[signal, "refused"] = refused
+    return accounts
