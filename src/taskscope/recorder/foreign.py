@@ -1,8 +1,8 @@
 """What other senders hand in: OTLP requests read strictly, cleaned, and encoded anew as records of the store.
 
-Nothing of a request is copied but ids and numbers: texts and values pass the `Cleaner` as our own do, and what
-claims to be of our contract has to keep it. A request that is no OTLP is a ValueError as a whole; a record that
-cannot be true (no id, no end) is refused alone. Metrics stand in `foreign_points.py`.
+Nothing of a request is copied but ids and numbers: texts and values pass the `Cleaner` as our own do, and
+what claims to be of our contract has to keep it. A request that is no OTLP is a ValueError as a whole; a
+record that cannot be true (no id, no end) is refused alone. Metrics stand in `foreign_points.py`.
 """
 
 # ruff: noqa: PLR2004  the numbers are protobuf's fields
@@ -35,8 +35,9 @@ PARTS_LIMIT = 128
 """Events of one span, and links of one span."""
 _LOOKED_THROUGH = 4096
 """Attributes of one record among which the contract's keys are searched for."""
-_FUTURE_NS = 24 * 3600 * 10**9
+FUTURE_NS = 24 * 3600 * 10**9
 """How far ahead another machine's clock may be; a record of the year 2262 would never grow old."""
+IN_THE_FUTURE = "a time more than a day ahead"
 _COUNT_LIMIT = (1 << 32) - 1
 _SEVERITY_LIMIT = 24
 _TASK_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -60,7 +61,7 @@ class Received(NamedTuple):
     """Why records were refused, in words for their sender, and how many."""
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """One record cannot be true; the message says why."""
 
 
@@ -79,18 +80,16 @@ class ForeignReader:
         """The log records of a serialized `ExportLogsServiceRequest`; ValueError when it is none."""
         return self._read(request, self._log)
 
-    def _read(
-        self, request: bytes, read: Callable[[bytes, Source, int], SpanRecord | LogRecord]
-    ) -> Received:
+    def _read(self, request: bytes, read: Callable[[bytes, Source, int], SpanRecord | LogRecord]) -> Received:
         records: list[SpanRecord | LogRecord] = []
         refused: Counter[str] = Counter()
-        latest_ns = self._now_ns() + _FUTURE_NS
+        latest_ns = self._now_ns() + FUTURE_NS
         for resource, scope, bodies in read_groups(request):
             source = Source(self.resource(resource), self._scope(scope))
             for body in bodies:
                 try:
                     records.append(read(body, source, latest_ns))
-                except _RefusedError as error:
+                except RefusedError as error:
                     refused[str(error)] += 1
         return Received(records, refused)
 
@@ -98,12 +97,12 @@ class ForeignReader:
 
     def resource(self, data: bytes) -> bytes:
         """A serialized `Resource`, cleaned."""
-        numbers, repeated = _gather(data, _OWNER_NUMBERS, {1})
+        numbers, repeated = gather(data, _OWNER_NUMBERS, {1})
         values, dropped = self._attributes(repeated[1], numbers.get(2, 0))
         return wire.attributes(b"\x0a", values) + wire.counted(b"\x10", dropped)
 
     def _scope(self, data: bytes) -> bytes:
-        single, repeated = _gather(data, _SCOPE_NUMBERS, {3})
+        single, repeated = gather(data, _SCOPE_NUMBERS, {3})
         values, dropped = self._attributes(repeated[3], single.get(4, 0))
         return (
             self._text(b"\x0a", single.get(1))
@@ -115,7 +114,7 @@ class ForeignReader:
     # --- spans
 
     def _span(self, data: bytes, source: Source, latest_ns: int) -> SpanRecord:
-        single, repeated = _gather(data, _SPAN_NUMBERS, {9, 11, 13, 15})
+        single, repeated = gather(data, _SPAN_NUMBERS, {9, 11, 13, 15})
         trace_id, span_id, parent_id = _read_ids(single)
         start_ns, end_ns = _read_times(single, latest_ns)
         values, dropped = self._attributes(repeated[9], single.get(10, 0))
@@ -144,12 +143,12 @@ class ForeignReader:
         return decode_span(body, source)
 
     def _status(self, data: bytes) -> bytes:
-        single, _ = _gather(data, _STATUS_NUMBERS, ())
+        single, _ = gather(data, _STATUS_NUMBERS, ())
         code = single.get(3, 0)
         return wire.status(code if code <= 2 else 0, self._cleaned(single.get(2)))
 
     def _event(self, data: bytes) -> bytes:
-        single, repeated = _gather(data, _EVENT_NUMBERS, {3})
+        single, repeated = gather(data, _EVENT_NUMBERS, {3})
         values, dropped = self._attributes(repeated[3], single.get(4, 0))
         event = (
             wire.fixed64(b"\x09", single.get(1, 0))
@@ -160,7 +159,7 @@ class ForeignReader:
         return wire.sized(b"\x5a", event)
 
     def _link(self, data: bytes) -> bytes | None:
-        single, repeated = _gather(data, _LINK_NUMBERS, {4})
+        single, repeated = gather(data, _LINK_NUMBERS, {4})
         trace_id, span_id = _identifier(single.get(1), 16), _identifier(single.get(2), 8)
         if trace_id is None or span_id is None:
             return None
@@ -178,11 +177,11 @@ class ForeignReader:
     # --- log records
 
     def _log(self, data: bytes, source: Source, latest_ns: int) -> LogRecord:
-        single, repeated = _gather(data, _LOG_NUMBERS, {5, 6})
+        single, repeated = gather(data, _LOG_NUMBERS, {5, 6})
         observed_ns = single.get(11, 0)
         time_ns = single.get(1, 0) or observed_ns or self._now_ns()
         if max(time_ns, observed_ns) > latest_ns:
-            raise _RefusedError(_IN_THE_FUTURE)
+            raise RefusedError(IN_THE_FUTURE)
         severity = single.get(2, 0)
         content = wire.read_value(b"".join(repeated[5]))
         values, dropped = self._attributes(repeated[6], single.get(7, 0))
@@ -250,7 +249,7 @@ def _split(data: bytes) -> tuple[bytes, list[bytes]]:
     return head, items
 
 
-def _gather(
+def gather(
     data: bytes, numbers: Mapping[int, int], repeated: Sequence[int] | set[int]
 ) -> tuple[dict[int, Any], dict[int, list[bytes]]]:
     """A message's fields: of the single ones the last, of the `repeated` ones all."""
@@ -265,7 +264,7 @@ def _gather(
 
 
 def read_pairs(pairs: Sequence[bytes]) -> tuple[dict[str, Any], int]:
-    """The attributes among serialized `KeyValue`s that are kept, the contract's first, and the rest's number."""
+    """The attributes of serialized `KeyValue`s that are kept, the contract's first; how many are not."""
     values = dict(wire.read_attribute(pair) for pair in pairs[:_LOOKED_THROUGH])
     left_out = len(pairs) - _LOOKED_THROUGH if len(pairs) > _LOOKED_THROUGH else 0
     if len(values) <= ATTRIBUTES_LIMIT:
@@ -297,19 +296,16 @@ def _add(number: int, more: int) -> int:
     return min(number + more, _COUNT_LIMIT)
 
 
-_IN_THE_FUTURE = "a time more than a day ahead"
-
-
 def _read_ids(single: Mapping[int, Any]) -> tuple[bytes, bytes, bytes | None]:
     trace_id, span_id = _identifier(single.get(1), 16), _identifier(single.get(2), 8)
     if trace_id is None or span_id is None:
         msg = "a span without a trace id of 16 bytes and a span id of 8, not all zero"
-        raise _RefusedError(msg)
+        raise RefusedError(msg)
     given = single.get(4, b"")
     parent_id = _identifier(given, 8)
     if (parent_id is None and any(given)) or parent_id == span_id:
         msg = "a parent id that is none, or the span's own"
-        raise _RefusedError(msg)
+        raise RefusedError(msg)
     return trace_id, span_id, parent_id
 
 
@@ -317,9 +313,9 @@ def _read_times(single: Mapping[int, Any], latest_ns: int) -> tuple[int, int]:
     start_ns, end_ns = single.get(7, 0), single.get(8, 0)
     if not start_ns or not end_ns:
         msg = "a span without start or end"
-        raise _RefusedError(msg)
+        raise RefusedError(msg)
     if max(start_ns, end_ns) > latest_ns:
-        raise _RefusedError(_IN_THE_FUTURE)
+        raise RefusedError(IN_THE_FUTURE)
     return start_ns, end_ns
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import json
 import os
 import re
 import secrets
@@ -21,10 +22,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from taskscope.errors import StoreError, UsageError
 from taskscope.telemetry.context import request as request_context
 
+from .otlp.answers import JSON, PROTOBUF, refuse
 from .problems import problem
 
 if TYPE_CHECKING:
-    from fastapi.responses import JSONResponse
+    from fastapi.responses import JSONResponse, Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 OPEN_PATHS = ("/metrics", "/openapi.json", "/health/live", "/health/ready", "/health/startup")
@@ -116,8 +118,12 @@ class Gate:
                 _add_headers(message, request_id)
             await send(message)
 
-        refusal = self._refuse(scope, headers)
-        if refusal is None and scope["path"] not in INTAKE_PATHS:  # it reads its bodies within bounds of its own
+        refusal: Response | None = self._refuse(scope, headers)
+        if refusal is not None and scope["path"] in INTAKE_PATHS:
+            refusal = _in_words_of_otlp(refusal, headers)
+        if (
+            refusal is None and scope["path"] not in INTAKE_PATHS
+        ):  # it reads its bodies within bounds of its own
             body, refusal = await _read_body(receive)
             receive = _replay(body, receive)
         with request_context(request_id):
@@ -141,6 +147,13 @@ class Gate:
         scheme, _, value = (given[0] if len(given) == 1 else "").partition(" ")
         is_equal = hmac.compare_digest(value.strip().encode(), self._token)
         return is_equal and scheme.lower() == "bearer"
+
+
+def _in_words_of_otlp(refusal: JSONResponse, headers: Headers) -> Response:
+    """Return a problem as the status that senders of OTLP read."""
+    kind = PROTOBUF if headers.get("content-type", "").startswith(PROTOBUF) else JSON
+    told = {name: value for name, value in refusal.headers.items() if name == "www-authenticate"}
+    return refuse(refusal.status_code, json.loads(bytes(refusal.body))["detail"], kind, told)
 
 
 def _is_near(scope: Scope, headers: Headers) -> bool:

@@ -17,7 +17,8 @@ from taskscope.health.report import MEDIA_TYPE as HEALTH_MEDIA_TYPE
 from . import tasks
 from .access import Gate
 from .desk import TaskDesk
-from .metrics import MetricsPage, read_points
+from .foreign_metrics import ForeignCollector
+from .metrics import MetricsPage, read_foreign_points, read_points
 from .otlp.receiver import build_router as build_otlp_router
 from .problems import problem
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from .otlp.receiver import Receiver
 
 # Anchored: `health` alone would be searched for in the host's name too, and silence a whole site.
-# A span for each request of OTLP would, with an agent that sends each span, double the record, and in a circle.
+# A span for each request of OTLP would be sent on perhaps, and back to here.
 UNTRACED_URLS = r"^https?://[^/]+/(health|metrics|v1/(traces|logs|metrics))(/|$|\?)"
 
 
@@ -41,13 +42,14 @@ def build_app(
     receiver: Receiver | None = None,
     registry: CollectorRegistry | None = None,
 ) -> FastAPI:
-    """Return the application; `desk` runs its tasks, `receiver` takes OTLP, `registry` holds the instruments of others.
+    """Return the application; `registry` holds the instruments of others.
 
+    `desk` runs its tasks, `receiver` takes OTLP: without one, the routes are not there.
     Starts nothing: the monitor, the desk and the receiver are the caller's to start and end.
     """
-    page = MetricsPage(
-        registry or CollectorRegistry(), lambda: read_points(runtime.settings, runtime.recording)
-    )
+    registry = CollectorRegistry() if registry is None else registry
+    page = MetricsPage(registry, lambda: read_points(runtime.settings, runtime.recording))
+    registry.register(ForeignCollector(lambda: read_foreign_points(runtime.recording)))
     app = FastAPI(
         title="Taskscope",
         summary="Tasks of coding agents, health and metrics of this host.",

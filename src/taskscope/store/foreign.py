@@ -1,20 +1,27 @@
-"""Stores what other senders hand in, beside our own records and by the same rules, once however often it comes.
+"""Stores what other senders hand in, by the same rules as our own records, and once however often it comes.
 
-Senders of OTLP send again when an answer is lost. A span is known by trace, parent and id; a log record has no
-id, so that it is known by its bytes, as often as one request says it.
+Senders of OTLP send again when an answer is lost. A span is known by trace, parent and id; a log record has
+no id, so that it is known by its bytes, as often as one request says it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from . import ledger
-from .ingest import Accounts, Ingest
-from .records import LogRecord, SpanRecord
-from .roles import find_role
+from .foreign_points import write_points
+from .ingest import Accounts, Ingest, Stored
+from .roles import find_foreign_role
+from .tally import Tally
+
+if TYPE_CHECKING:
+    from .foreign_points import ForeignPoint
+    from .records import LogRecord, SpanRecord
 
 _SOURCES_REMEMBERED = 1024
 
@@ -42,23 +49,40 @@ class ForeignIngest(Ingest):
             finally:
                 self._is_within = False
 
-    def write_spans(self, spans: Sequence[SpanRecord], refused: int = 0) -> int:
-        """Store the spans that are not there yet, whole or not at all; their number. `refused` is counted."""
+    def write_spans(self, spans: Sequence[SpanRecord], refused: int = 0) -> Counter[str]:
+        """Store the spans that are not there yet, whole or not at all; why some were refused, if any.
+
+        `refused` ones, which did not even become records, are counted in the same transaction.
+        """
         with self._transaction():
             new = self._new_spans(spans)
             self.write(new, _account("traces", len(new), refused))
             for span in new:
-                ledger.enter_foreign(self._connection, span, find_role(span.attributes, span.kind))
+                role = find_foreign_role(span.attributes, span.kind)
+                ledger.enter_foreign(self._connection, span, role)
         self._forget_sources()
-        return len(new)
+        return Counter()
 
-    def write_logs(self, logs: Sequence[LogRecord], refused: int = 0) -> int:
-        """Store the log records that are not there yet, whole or not at all; their number."""
+    def write_logs(self, logs: Sequence[LogRecord], refused: int = 0) -> Counter[str]:
+        """Store the log records that are not there yet, whole or not at all; as `write_spans`."""
         with self._transaction():
             new = self._new_logs(logs)
             self.write(new, _account("logs", len(new), refused))
         self._forget_sources()
-        return len(new)
+        return Counter()
+
+    def write_points(self, points: Sequence[ForeignPoint], refused: int = 0) -> Counter[str]:
+        """Keep the points of metrics, whole or not at all; why some were refused, if any."""
+        with self._transaction():
+            kept, reasons = write_points(self._connection, points, time.time_ns())
+            tally = Tally(self._labels)
+            self._account(tally, _account("metrics", kept, refused + reasons.total()), {"metrics": kept})
+            tally.write(self._connection)
+        return reasons
+
+    def _prepare(self, span: SpanRecord) -> Stored:
+        """As for our own, but for what only this host's own spans may say."""
+        return super()._prepare(span)._replace(role=find_foreign_role(span.attributes, span.kind))
 
     def _new_spans(self, spans: Sequence[SpanRecord]) -> list[SpanRecord]:
         found: dict[tuple[bytes, bytes | None, bytes], SpanRecord] = {}

@@ -52,7 +52,7 @@ class Accounts:
         self.write_durations_s.extend(other.write_durations_s)
 
 
-class _Stored(NamedTuple):
+class Stored(NamedTuple):
     """A span, ready for its table."""
 
     record: SpanRecord
@@ -122,7 +122,7 @@ class Ingest:
         with self._transaction():
             # Read again: another process may have been here since.
             left = read_open(self._connection, process.id)
-            ended = [_Stored(interrupt(span, end_ns), span.role, span.source_id) for span in left]
+            ended = [Stored(interrupt(span, end_ns), span.role, span.source_id) for span in left]
             self._connection.execute("DELETE FROM open WHERE process = ?", (process.id,))
             self._mark_ended(process.id, end_ns)
             tally = Tally(self._labels)
@@ -151,8 +151,8 @@ class Ingest:
             (ended_ns, process_id),
         )
 
-    def _prepare(self, span: SpanRecord) -> _Stored:
-        return _Stored(span, find_role(span.attributes, span.kind), self._find_source(span.source))
+    def _prepare(self, span: SpanRecord) -> Stored:
+        return Stored(span, find_role(span.attributes, span.kind), self._find_source(span.source))
 
     def _find_source(self, source: Source) -> int:
         number = self._sources.get(source)
@@ -162,7 +162,7 @@ class Ingest:
             number = self._sources[source] = int(row.fetchone()[0])
         return number
 
-    def _insert_open(self, spans: Sequence[_Stored]) -> None:
+    def _insert_open(self, spans: Sequence[Stored]) -> None:
         rows = [
             (
                 self._process_id,
@@ -188,7 +188,7 @@ class Ingest:
                 (self._process_id, *some),
             )
 
-    def _insert_spans(self, spans: Sequence[_Stored], tally: Tally) -> None:
+    def _insert_spans(self, spans: Sequence[Stored], tally: Tally) -> None:
         rows = [
             (
                 span.source_id,
@@ -228,7 +228,7 @@ class Ingest:
         columns = ("source", "time", "severity", "event", "task", "trace", "span", "bytes", "body")
         insert_many(self._connection, "log", columns, rows)
 
-    def _summarize(self, ended: Sequence[_Stored], opened: Sequence[_Stored]) -> None:
+    def _summarize(self, ended: Sequence[Stored], opened: Sequence[Stored]) -> None:
         """Keep one row for each trace: listing them by GROUP BY takes a second on a million spans."""
         summaries: dict[bytes, _Summary] = {}
         for span in (*opened, *ended):

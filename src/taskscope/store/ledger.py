@@ -58,8 +58,8 @@ _CALL_COLUMNS = (
 _CALL = f"""
 INSERT INTO task(id, {_CALL_COLUMNS})
 VALUES(:id, :calls, :replayed, :input, :output, :cost, :unpriced) {_ADD_CALLS}
-"""  # noqa: S608  our own words
-# Agents inside of an agent end first and arrive first; what does not lie around the row's span leaves it alone.
+"""
+# Agents inside of an agent end and arrive first; what does not lie around the row's span leaves it alone.
 _WIDEST = """
 INSERT INTO task(id, trace, span, kind, attempt, started, ended, outcome, verification, error_type)
 VALUES(:id, :trace, :span, :kind, 1, :started, :ended, :outcome, :verification, :error)

@@ -84,13 +84,13 @@ _M003_FOREIGN_SENDERS = (
     "DROP INDEX span_trace",
     "CREATE INDEX span_trace ON span(trace, parent, span)",
     "CREATE INDEX log_time ON log(time)",
-    # The last point of each series of others. `resource` is serialized, `attributes` JSON with sorted keys;
-    # `number` of gauges and sums, the rest of histograms: `bounds` and `buckets` are JSON arrays.
-    # `received` is when it came, by our clock: a series that is not renewed goes.
+    # The last point of each series of others; `labels` is the JSON array of pairs, sorted by key. `number` is
+    # that of gauges and sums, the rest of histograms: `bounds` and `buckets` are JSON arrays. `received` is
+    # when it came, by our clock: a series that is not renewed goes.
     """CREATE TABLE foreign_point(
-        resource BLOB NOT NULL, name TEXT NOT NULL, attributes TEXT NOT NULL, kind TEXT NOT NULL,
-        unit TEXT NOT NULL, time INTEGER NOT NULL, received INTEGER NOT NULL, number NUMERIC, count INTEGER,
-        sum REAL, bounds TEXT, buckets TEXT, PRIMARY KEY(resource, name, attributes)) WITHOUT ROWID""",
+        name TEXT NOT NULL, service TEXT NOT NULL, instance TEXT NOT NULL, labels TEXT NOT NULL,
+        kind TEXT NOT NULL, time INTEGER NOT NULL, received INTEGER NOT NULL, number NUMERIC, count INTEGER,
+        sum REAL, bounds TEXT, buckets TEXT, PRIMARY KEY(name, service, instance, labels)) WITHOUT ROWID""",
     "CREATE INDEX foreign_point_received ON foreign_point(received)",
 )
 

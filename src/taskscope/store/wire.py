@@ -136,8 +136,8 @@ def closing(end_ns: int, code: int, message: str, values: Mapping[str, Attribute
 # --- reading
 
 
-# Wire types of the fields that are numbers (0 varint, 1 fixed64, 5 fixed32), by message; all others are texts,
-# bytes or messages.
+# Wire types of the fields that are numbers (0 varint, 1 fixed64, 5 fixed32), by message; all others are
+# texts, bytes or messages.
 _VALUE_NUMBERS: Mapping[int, int] = {2: 0, 3: 0, 4: 1}
 _SPAN_NUMBERS: Mapping[int, int] = {6: 0, 7: 1, 8: 1, 10: 0, 12: 0, 14: 0, 16: 5}
 _STATUS_NUMBERS: Mapping[int, int] = {3: 0}

@@ -94,7 +94,8 @@ def test_an_empty_store_is_read_after_a_writer_made_it_one(tmp_path: Path) -> No
     open_database(path, create=True).close()
     with closing(open_database(path, create=False, read_only=True)) as connection:
         assert connection.execute("SELECT number, name FROM migration").fetchall() == [
-            (1, "m001_first_store")
+            (1, "m001_first_store"),
+            (2, "m003_foreign_senders"),
         ]
 
 

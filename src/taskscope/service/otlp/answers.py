@@ -41,6 +41,4 @@ def refuse(
     if content_type == PROTOBUF:
         body = wire.counted(b"\x08", code) + wire.text(b"\x12", message)
         return Response(body, status, media_type=PROTOBUF, headers=headers)
-    return Response(
-        json.dumps({"code": code, "message": message}), status, media_type=JSON, headers=headers
-    )
+    return Response(json.dumps({"code": code, "message": message}), status, media_type=JSON, headers=headers)

@@ -1,6 +1,6 @@
 """A request's body within bounds: its size, its time, what it decompresses to, and all bodies together.
 
-A gibibyte of zeros is a megabyte of gzip (CVE-2024-36129), so that decompression ends at the limit, not after.
+A gibibyte of zeros is a megabyte of gzip (CVE-2024-36129): decompression ends at the limit, not after it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def read_content_type(request: Request) -> str:
 
 def read_is_gzip(request: Request) -> bool:
     """Whether a body is compressed; 415 for another coding than gzip, and for one inside of another."""
-    codings = [one.strip().lower() for one in ",".join(request.headers.getlist("content-encoding")).split(",")]
+    codings = [
+        one.strip().lower() for one in ",".join(request.headers.getlist("content-encoding")).split(",")
+    ]
     codings = [one for one in codings if one not in {"", "identity"}]
     if codings not in ([], ["gzip"]):
         msg = "the Content-Encoding has to be gzip, once, or none"

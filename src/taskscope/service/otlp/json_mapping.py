@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import math
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -22,6 +23,8 @@ from .intake import check_json_depth
 _DEPTH_LIMIT = 64
 """Messages in messages: 32 values in one another, and what is around them."""
 _PLACE_SHOWN = 8
+_DIGITS = re.compile(r"-?[0-9]{1,20}")
+"""Of 64 bits."""
 
 
 class _Field(NamedTuple):
@@ -76,9 +79,8 @@ def _base64(value: Any) -> bytes:
 
 
 def _integer(value: Any, low: int, high: int) -> int:
-    if isinstance(value, str) and len(value) <= 20 and value.lstrip("-").isdecimal() and value.isascii():  # noqa: PLR2004  digits of 64 bits
-        value = int(value)
-    elif isinstance(value, float) and value.is_integer():
+    is_text = isinstance(value, str) and _DIGITS.fullmatch(value)
+    if is_text or (isinstance(value, float) and value.is_integer()):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         msg = f"an integer from {low} to {high} is expected"
@@ -286,7 +288,7 @@ def to_protobuf(signal: str, body: bytes) -> bytes:
 def _encode(message: _Message, value: Any, place: tuple[str, ...]) -> Iterator[bytes]:
     """The fields of a message; both what is missing and what is unknown is passed over."""
     if not isinstance(value, dict):
-        raise ValueError(_at(place, "an object is expected"))
+        raise ValueError(_at(place, "an object is expected"))  # noqa: TRY004  a wrong request, not a wrong call
     if len(place) > _DEPTH_LIMIT:
         raise ValueError(_at(place[:_PLACE_SHOWN], "something here is nested too deep"))
     for key, content in value.items():

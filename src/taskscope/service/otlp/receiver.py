@@ -1,7 +1,7 @@
 """The three routes: read, decode, clean, store, and only then say so.
 
-Bodies are read on the event loop; one thread does the rest, since the store takes one writer anyway, and so no
-more than one request is decompressed and decoded at a time.
+Bodies are read on the event loop; one thread does the rest, since the store takes one writer anyway, and so
+no more than one request is decompressed and decoded at a time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import asyncio
 import logging
 import sqlite3
 import time
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -19,6 +21,7 @@ from starlette.requests import ClientDisconnect
 from taskscope.errors import RequestTooLargeError, StoreError
 from taskscope.recorder.cleaning import Cleaner
 from taskscope.recorder.foreign import ForeignReader, Received
+from taskscope.recorder.foreign_points import PointReader
 from taskscope.store.database import open_database
 from taskscope.store.foreign import ForeignIngest
 
@@ -26,8 +29,6 @@ from . import answers, intake
 from .json_mapping import to_protobuf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from taskscope.bootstrap import Runtime
 
 PATHS: Final = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
@@ -36,7 +37,11 @@ _RETRY_AFTER_S: Final = "5"
 _WARNING_INTERVAL_S: Final = 60.0
 _REASONS_SAID: Final = 5
 
-_WRITE: Final = {"traces": ForeignIngest.write_spans, "logs": ForeignIngest.write_logs}
+_WRITE: Final[dict[str, Callable[..., Counter[str]]]] = {
+    "traces": ForeignIngest.write_spans,
+    "logs": ForeignIngest.write_logs,
+    "metrics": ForeignIngest.write_points,
+}
 
 _logger = logging.getLogger(__name__)
 
@@ -55,8 +60,13 @@ class Receiver:
     def __init__(self, runtime: Runtime) -> None:
         self._path = runtime.settings.store_path
         self._count_error: Callable[[str, str], None] = runtime.recording.count_error
-        reader = ForeignReader(Cleaner(runtime.redactor))
-        self._read = {"traces": reader.spans, "logs": reader.logs}
+        cleaner = Cleaner(runtime.redactor)
+        reader = ForeignReader(cleaner)
+        self._read: dict[str, Callable[[bytes], Received]] = {
+            "traces": reader.spans,
+            "logs": reader.logs,
+            "metrics": PointReader(cleaner).points,
+        }
         self._held = intake.Held()
         self._thread = ThreadPoolExecutor(1, "taskscope-receiver")
         self._connection: sqlite3.Connection | None = None
@@ -115,16 +125,16 @@ class Receiver:
         return self._store(signal, received)
 
     def _store(self, signal: str, received: Received) -> _Answer:
-        rejected = received.refused.total()
+        refused = received.refused
         try:
-            _WRITE[signal](self._open(), received.records, rejected)
+            refused = refused + _WRITE[signal](self._open(), received.records, refused.total())
         except Exception as error:  # noqa: BLE001  the border: a record may be what no table takes
             self._note(error, "what was received could not be stored")
             self._leave_store()
             if _is_unusable(error):
                 return _Answer(503, "the store cannot be written now: try again")
             return _Answer(400, "something in the request cannot be stored")
-        return _Answer(200, _describe(received.refused), rejected)
+        return _Answer(200, _describe(refused), refused.total())
 
     def _open(self) -> ForeignIngest:
         if self._connection is None or self._ingest is None:
