@@ -118,9 +118,10 @@ class Gate:
                 _add_headers(message, request_id)
             await send(message)
 
-        refusal: Response | None = self._refuse(scope, headers)
-        if refusal is not None and scope["path"] in INTAKE_PATHS:
-            refusal = _in_words_of_otlp(refusal, headers)
+        refusal: Response | None = None
+        refused = self._refuse(scope, headers)
+        if refused is not None:
+            refusal = _in_words_of_otlp(refused, headers) if scope["path"] in INTAKE_PATHS else refused
         if (
             refusal is None and scope["path"] not in INTAKE_PATHS
         ):  # it reads its bodies within bounds of its own
