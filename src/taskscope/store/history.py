@@ -275,15 +275,7 @@ class History:
         for node in ordered:
             parent = nodes.get(node.parent_id or "")
             (roots if parent is None else parent.children).append(node)
-        reached = {node.span_id for root in roots for node in root.walk()}
-        for node in ordered:
-            # Another sender may say that spans are each other's parents: the oldest of a circle is a root.
-            if node.span_id not in reached:
-                circle = nodes[node.parent_id or ""]
-                circle.children = [child for child in circle.children if child is not node]
-                roots.append(node)
-                reached.update(below.span_id for below in node.walk())
-        return roots
+        return [*roots, *_cut_circles(ordered, nodes, roots)]
 
     @tells_store_errors
     def spans_since(self, trace_id: str, seq: int = 0) -> tuple[list[SpanNode], list[SpanNode], int]:
@@ -395,6 +387,29 @@ def _to_node(body: bytes) -> SpanNode:
         events=span.events,
         links=span.links,
     )
+
+
+def _cut_circles(
+    ordered: list[SpanNode], nodes: dict[str, SpanNode], roots: list[SpanNode]
+) -> Iterator[SpanNode]:
+    """Yield the tops of what hangs on no root: another sender may say that spans are each other's parents.
+
+    The oldest span of such a circle is cut off from its parent.
+    """
+    reached = {node.span_id for root in roots for node in root.walk()}
+    for node in ordered:
+        if node.span_id in reached:
+            continue
+        way: dict[str, SpanNode] = {}
+        while node.span_id not in way:
+            way[node.span_id] = node
+            node = nodes[node.parent_id or ""]  # noqa: PLW2901  up to where the circle closes
+        circle = list(way)[list(way).index(node.span_id) :]
+        top = min((way[span_id] for span_id in circle), key=_by_start)
+        parent = nodes[top.parent_id or ""]
+        parent.children = [child for child in parent.children if child is not top]
+        reached.update(below.span_id for below in top.walk())
+        yield top
 
 
 def _by_start(node: SpanNode) -> tuple[int, str]:
