@@ -115,11 +115,13 @@ class ForeignReader:
 
     def _span(self, data: bytes, source: Source, latest_ns: int) -> SpanRecord:
         single, repeated = gather(data, _SPAN_NUMBERS, {9, 11, 13, 15})
+        values, dropped = self._attributes(repeated[9], single.get(10, 0))
+        events = [self._event(event) for event in repeated[11][:PARTS_LIMIT]]
+        links = [link for link in map(self._link, repeated[13][:PARTS_LIMIT]) if link]
+        status = self._status(b"".join(repeated[15]))
+        # Only now, so that a torn part is seen whatever else is wrong.
         trace_id, span_id, parent_id = _read_ids(single)
         start_ns, end_ns = _read_times(single, latest_ns)
-        values, dropped = self._attributes(repeated[9], single.get(10, 0))
-        events = repeated[11][:PARTS_LIMIT]
-        links = [link for link in map(self._link, repeated[13][:PARTS_LIMIT]) if link]
         kind = single.get(6, 0)
         body = b"".join(
             (
@@ -132,11 +134,11 @@ class ForeignReader:
                 wire.fixed64(b"\x41", end_ns),
                 wire.attributes(b"\x4a", values),
                 wire.counted(b"\x50", dropped),
-                *(self._event(event) for event in events),
+                *events,
                 wire.counted(b"\x60", _add(single.get(12, 0), len(repeated[11]) - len(events))),
                 *links,
                 wire.counted(b"\x70", _add(single.get(14, 0), len(repeated[13]) - len(links))),
-                self._status(b"".join(repeated[15])),
+                status,
                 wire.fixed32(b"\x85\x01", single.get(16, 0)),
             )
         )  # fmt: skip
@@ -180,11 +182,11 @@ class ForeignReader:
         single, repeated = gather(data, _LOG_NUMBERS, {5, 6})
         observed_ns = single.get(11, 0)
         time_ns = single.get(1, 0) or observed_ns or self._now_ns()
-        if max(time_ns, observed_ns) > latest_ns:
-            raise RefusedError(IN_THE_FUTURE)
         severity = single.get(2, 0)
         content = wire.read_value(b"".join(repeated[5]))
         values, dropped = self._attributes(repeated[6], single.get(7, 0))
+        if max(time_ns, observed_ns) > latest_ns:
+            raise RefusedError(IN_THE_FUTURE)
         # An id that is none means: of no trace, of no span (comments of opentelemetry-proto's LogRecord).
         trace_id, span_id = _identifier(single.get(9), 16), _identifier(single.get(10), 8)
         encoded = b"".join(

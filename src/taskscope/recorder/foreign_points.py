@@ -76,8 +76,9 @@ class PointReader:
         points: list[ForeignPoint] = []
         refused: Counter[str] = Counter()
         number = 0
-        for resource, _, metrics in read_groups(request):
+        for resource, scope, metrics in read_groups(request):
             service, instance = self._read_owner(resource)
+            wire.read_attributes(scope, 3)  # not shown, but torn it is no OTLP
             for metric in metrics:
                 name, unit, field, data = _read_metric(metric)
                 single, many = gather(data, _SUM_NUMBERS, {1})
@@ -129,6 +130,7 @@ class PointReader:
         else:
             single, many = gather(data, _POINT_NUMBERS, {7})
             pairs, flags = many[7], single.get(8, 0)
+        labels = self._labels(pairs)
         time_ns = single.get(3, 0)
         if not time_ns or flags & _NO_VALUE:
             raise RefusedError("a point without a time or a value")
@@ -137,7 +139,6 @@ class PointReader:
         value = _read_distribution(data, single) if head.kind == "histogram" else _read_number(data)
         if head.kind == "counter" and isinstance(value, int | float) and value < 0:
             raise RefusedError("a monotonic sum below zero")
-        labels = self._labels(pairs)
         return ForeignPoint(
             head.name, head.service, head.instance, labels, head.kind, time_ns, value, head.is_delta
         )
