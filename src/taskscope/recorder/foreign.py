@@ -162,10 +162,10 @@ class ForeignReader:
 
     def _link(self, data: bytes) -> bytes | None:
         single, repeated = gather(data, _LINK_NUMBERS, {4})
+        values, dropped = self._attributes(repeated[4], single.get(5, 0))
         trace_id, span_id = _identifier(single.get(1), 16), _identifier(single.get(2), 8)
         if trace_id is None or span_id is None:
             return None
-        values, dropped = self._attributes(repeated[4], single.get(5, 0))
         link = (
             wire.sized(b"\x0a", trace_id)
             + wire.sized(b"\x12", span_id)

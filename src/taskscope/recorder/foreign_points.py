@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskscope.errors import RequestTooLargeError
 from taskscope.store import wire
-from taskscope.store.foreign_points import Distribution, ForeignPoint, Kind
+from taskscope.store.foreign_points import Distribution, ForeignPoint, Kind, make_printable
 
 from .foreign import FUTURE_NS, IN_THE_FUTURE, RECORDS_LIMIT, Received, RefusedError, gather, read_groups
 
@@ -44,7 +44,6 @@ _NO_VALUE = 1
 """Bit of a point's flags: it says that there is nothing to say."""
 _RESERVED = {"le", "quantile", "service_name", "service_instance_id"}
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_]+")
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 _SUM_NUMBERS: Mapping[int, int] = {2: 0, 3: 0}
 _POINT_NUMBERS: Mapping[int, int] = {2: 1, 3: 1, 4: 1, 6: 1, 8: 0}
@@ -167,7 +166,7 @@ class PointReader:
         if isinstance(cleaned, bool):
             return str(cleaned).lower()
         text = "" if cleaned is None else str(cleaned)
-        return _CONTROLS.sub("\ufffd", text)
+        return make_printable(text)
 
 
 def _read_metric(data: bytes) -> tuple[str, str, int, bytes]:

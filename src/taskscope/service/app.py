@@ -16,6 +16,7 @@ from taskscope.health.report import MEDIA_TYPE as HEALTH_MEDIA_TYPE
 
 from . import tasks
 from .access import Gate
+from .ascii_json import AsciiJSONResponse
 from .desk import TaskDesk
 from .foreign_metrics import ForeignCollector
 from .metrics import MetricsPage, read_foreign_points, read_points
@@ -80,7 +81,7 @@ def _add_health(app: FastAPI, monitor: HealthMonitor) -> None:
     def answer(group: str) -> JSONResponse:
         report = monitor.report(group)
         status = 503 if report.status == "fail" else 200
-        return JSONResponse(report.as_json(), status, media_type=HEALTH_MEDIA_TYPE)
+        return AsciiJSONResponse(report.as_json(), status, media_type=HEALTH_MEDIA_TYPE)
 
     @app.get("/health/live", tags=["health"])
     async def live() -> JSONResponse:

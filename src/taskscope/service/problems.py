@@ -5,11 +5,14 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from fastapi.responses import JSONResponse
 from opentelemetry import trace
+
+from .ascii_json import AsciiJSONResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from fastapi.responses import JSONResponse
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -32,4 +35,4 @@ def problem(
         "trace_id": current_trace_id(),
         **more,
     }
-    return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
+    return AsciiJSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)

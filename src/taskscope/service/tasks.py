@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter
 from fastapi import Path as InPath
-from fastapi.responses import JSONResponse
 from opentelemetry import context as otel_context
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,11 +21,14 @@ from taskscope.store.shapes import shape_log, shape_span, shape_task
 from taskscope.tasks.records import TaskRequest
 from taskscope.telemetry import spans
 
+from .ascii_json import AsciiJSONResponse
 from .desk import DeskFullError, Entry, TaskDesk
 from .problems import current_trace_id, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from fastapi.responses import JSONResponse
 
     from taskscope.bootstrap import Runtime
     from taskscope.store.history import History, TaskSummary
@@ -102,7 +104,7 @@ class _TaskRoutes:
         except DeskFullError:
             detail = f"{self._desk.limit} tasks run and wait already, or the service is about to end"
             return problem(429, detail, headers={"Retry-After": _RETRY_AFTER_S})
-        return JSONResponse(_accepted(entry), 202, headers={"Location": f"/tasks/{entry.task.id}"})
+        return AsciiJSONResponse(_accepted(entry), 202, headers={"Location": f"/tasks/{entry.task.id}"})
 
     def list_all(self, limit: Limit = 50) -> JSONResponse:
         """The newest tasks of this host, newest first; those in line here come before."""
@@ -110,17 +112,17 @@ class _TaskRoutes:
         known = {task.task_id for task in tasks}
         waiting = [entry for entry in self._desk.waiting() if entry.task.id not in known]
         shapes = [*map(_waiting, waiting), *map(shape_task, tasks)]
-        return JSONResponse(shapes[:limit])
+        return AsciiJSONResponse(shapes[:limit])
 
     def show(self, task_id: TaskId) -> JSONResponse:
         """One task: how it stands or how it ended."""
         try:
-            return JSONResponse(shape_task(self._read("task", lambda history: _find(history, task_id))))
+            return AsciiJSONResponse(shape_task(self._read("task", lambda history: _find(history, task_id))))
         except (NotFoundError, StoreError):
             entry = self._desk.find(task_id)
             if entry is None:
                 raise
-            return JSONResponse(_waiting(entry))
+            return AsciiJSONResponse(_waiting(entry))
 
     def show_spans(self, task_id: TaskId) -> JSONResponse:
         """The task's span with all below it, as `show --json` prints it."""
@@ -128,7 +130,7 @@ class _TaskRoutes:
         def read(history: History) -> dict[str, Any]:
             return shape_span(history.tree(_find(history, task_id)))
 
-        return JSONResponse(self._read("span", read))
+        return AsciiJSONResponse(self._read("span", read))
 
     def show_logs(self, task_id: TaskId, limit: Limit = 1000) -> JSONResponse:
         """The task's log lines and events, as `logs --json` prints them."""
@@ -136,13 +138,13 @@ class _TaskRoutes:
         def read(history: History) -> list[dict[str, Any]]:
             return [shape_log(line) for line in history.logs(_find(history, task_id), limit)]
 
-        return JSONResponse(self._read("log", read))
+        return AsciiJSONResponse(self._read("log", read))
 
     def stop(self, task_id: TaskId) -> JSONResponse:
         """Stop a task that this service runs; it ends as `stopped`."""
         entry = self._desk.stop(task_id)
         if entry is not None:
-            return JSONResponse({"task_id": task_id, "state": "stopping"}, 202)
+            return AsciiJSONResponse({"task_id": task_id, "state": "stopping"}, 202)
         task = self._read("task", lambda history: _find(history, task_id))
         if task.outcome is not None:
             return problem(409, f"the task has ended: {task.outcome}")

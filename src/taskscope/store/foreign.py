@@ -14,19 +14,32 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from . import ledger
-from .foreign_points import write_points
+from .foreign_points import make_printable, write_points
 from .ingest import Accounts, Ingest, Stored
 from .roles import find_foreign_role
-from .tally import Tally
+from .tally import LABEL_VALUES_LIMIT, LabelLimit, Tally
 
 if TYPE_CHECKING:
     from .foreign_points import ForeignPoint
     from .records import LogRecord, SpanRecord
 
 _SOURCES_REMEMBERED = 1024
+_LABEL_VALUES_LIMIT = LABEL_VALUES_LIMIT // 2
+_LABEL_LENGTH = 256
 
 _KNOWN_SPAN = "SELECT 1 FROM span WHERE trace = ? AND parent IS ? AND span = ?"
 _KNOWN_LOGS = "SELECT count(*) FROM log WHERE time = ? AND body = ?"
+
+
+class _ForeignLabels(LabelLimit):
+    """Labels by the words of others: printable, not long, no more than half of the values that may be."""
+
+    def limit(self, label: str, value: str) -> str:
+        """The value as a label may say it, or `other`."""
+        return super().limit(label, make_printable(value[:_LABEL_LENGTH]))
+
+    def _take(self, label: str, value: str, taken: set[str]) -> bool:
+        return len(taken) < _LABEL_VALUES_LIMIT and super()._take(label, value, taken)
 
 
 class ForeignIngest(Ingest):
@@ -34,6 +47,7 @@ class ForeignIngest(Ingest):
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection, None)
+        self._labels = _ForeignLabels(connection)
         self._is_within = False
 
     @contextlib.contextmanager

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from taskscope.recorder.cleaning import Cleaner
 from taskscope.recorder.foreign_points import LABELS_LIMIT, PREFIX, PointReader
@@ -14,9 +13,11 @@ from taskscope.redaction import Redactor
 from taskscope.semconv.metrics import METRICS
 from taskscope.semconv.short_names import SHORT_NAMES
 from taskscope.store.foreign_points import Distribution, ForeignPoint
-from tests.taskscope.service.otlp.requests import START, metrics, pairs
+from tests.taskscope.service.otlp.requests import START, make_metric, metrics, pairs
 
 if TYPE_CHECKING:
+    from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+
     from taskscope.recorder.foreign import Received
 
 READER = PointReader(Cleaner(Redactor()))
@@ -24,26 +25,19 @@ SECRET = "sk-proj-" + "a1B2c3D4" * 6
 
 
 def gauge(name: str = "depth", unit: str = "", **point: Any) -> Metric:
-    return Metric(
-        name=name, unit=unit, gauge={"data_points": [{"as_int": 5, "time_unix_nano": START, **point}]}
-    )
+    return make_metric(name, "gauge", {"as_int": 5, "time_unix_nano": START, **point}, unit=unit)
 
 
 def total(name: str = "jobs", *, temporality: int = 2, is_monotonic: bool = True, **point: Any) -> Metric:
-    points = [{"as_int": 5, "time_unix_nano": START, **point}]
-    return Metric(
-        name=name,
-        sum={"data_points": points, "aggregation_temporality": temporality, "is_monotonic": is_monotonic},
-    )
+    whole = {"as_int": 5, "time_unix_nano": START, **point}
+    return make_metric(name, "sum", whole, aggregation_temporality=temporality, is_monotonic=is_monotonic)
 
 
 def histogram(temporality: int = 2, **point: Any) -> Metric:
     whole = {
         "count": 3, "sum": 1.5, "bucket_counts": [1, 2], "explicit_bounds": [0.5], "time_unix_nano": START,
     }  # fmt: skip
-    return Metric(
-        name="took", histogram={"data_points": [whole | point], "aggregation_temporality": temporality}
-    )
+    return make_metric("took", "histogram", whole | point, aggregation_temporality=temporality)
 
 
 def read(*given: Metric, **more: Any) -> Received:
@@ -113,8 +107,8 @@ def test_a_sender_without_an_instance_is_told_by_its_resource() -> None:
 
 
 REFUSED: list[tuple[Metric, str]] = [
-    (Metric(name="e", exponential_histogram={"data_points": [{"count": 1}]}), "an exponential histogram"),
-    (Metric(name="s", summary={"data_points": [{"count": 1}]}), "a summary"),
+    (make_metric("e", "exponential_histogram", {"count": 1}), "an exponential histogram"),
+    (make_metric("s", "summary", {"count": 1}), "a summary"),
     (gauge(""), "without a name"),
     (gauge("x" * 300), "without a name, or with one longer"),
     (gauge(time_unix_nano=0), "without a time or a value"),
@@ -146,8 +140,6 @@ def test_what_cannot_be_shown_truly_is_refused_alone(metric: Metric, reason: str
 
 def test_a_histogram_of_one_bucket_and_without_a_sum_is_one() -> None:
     """Counts alone, and observations below zero, whose sum is no counter."""
-    bare = Metric(
-        name="h",
-        histogram={"data_points": [{"count": 3, "time_unix_nano": START}], "aggregation_temporality": 2},
-    )
+    point = {"count": 3, "time_unix_nano": START}
+    bare = make_metric("h", "histogram", point, aggregation_temporality=2)
     assert read_one(bare).value == Distribution(3, None, (), (3,))

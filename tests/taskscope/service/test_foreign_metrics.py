@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -12,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from taskscope.service.foreign_metrics import ForeignCollector
 from taskscope.store.foreign_points import Distribution, ForeignPoint
 
-from .otlp.requests import START, metrics, pack
+from .otlp.requests import START, make_metric, metrics, pack
 
 if TYPE_CHECKING:
     from .services import Service
@@ -53,14 +52,14 @@ def test_no_sample_stands_there_twice() -> None:
 def test_they_are_on_the_page_in_both_formats(service: Service) -> None:
     """By service and instance, also under a name that the contract has; ours stays what our spans say."""
     name = "gen_ai.client.inference.duration"
+    whole = {
+        "count": 3, "sum": 1.5, "bucket_counts": [1, 2], "explicit_bounds": [0.5], "time_unix_nano": START,
+    }  # fmt: skip
+    jobs = {"as_int": 5, "time_unix_nano": START}
     request = metrics(
-        Metric(name="jobs", sum={"data_points": [{"as_int": 5, "time_unix_nano": START}],
-                                 "aggregation_temporality": 2, "is_monotonic": True}),
-        Metric(name=name, unit="s", histogram={
-            "data_points": [{"count": 3, "sum": 1.5, "bucket_counts": [1, 2], "explicit_bounds": [0.5],
-                             "time_unix_nano": START}],
-            "aggregation_temporality": 2}),
-    )  # fmt: skip
+        make_metric("jobs", "sum", jobs, aggregation_temporality=2, is_monotonic=True),
+        make_metric(name, "histogram", whole, unit="s", aggregation_temporality=2),
+    )
     assert service.client.post("/v1/metrics", **pack(request)).content == b""
     for accept, parse in (
         ("", parse_text),

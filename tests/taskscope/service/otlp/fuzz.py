@@ -27,7 +27,6 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.proto.metrics.v1 import metrics_pb2
-from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -52,6 +51,7 @@ from .requests import (
     make_agent,
     make_chat,
     make_log,
+    make_metric,
     make_span,
     metrics,
     pairs,
@@ -76,14 +76,12 @@ SEEDS = {
     ),
     "logs": logs(make_log(_VALUES, _VALUES, trace_id=TRACE, span_id=b"s" * 8), make_log("b", event_name="e")),
     "metrics": metrics(
-        Metric(name="g", gauge={"data_points": [
-            {"as_double": 1.5, "time_unix_nano": START, "attributes": pairs(_VALUES)}]}),
-        Metric(name="s", sum={"data_points": [{"as_int": 5, "time_unix_nano": START}],
-                              "aggregation_temporality": 1, "is_monotonic": True}),
-        Metric(name="h", histogram={"data_points": [
-            {"count": 3, "sum": 1.5, "bucket_counts": [1, 2], "explicit_bounds": [0.5],
-             "time_unix_nano": START}],
-            "aggregation_temporality": 2}),
+        make_metric("g", "gauge", {"as_double": 1.5, "time_unix_nano": START, "attributes": pairs(_VALUES)}),
+        make_metric("s", "sum", {"as_int": 5, "time_unix_nano": START},
+                    aggregation_temporality=1, is_monotonic=True),
+        make_metric("h", "histogram",
+                    {"count": 3, "sum": 1.5, "bucket_counts": [1, 2], "explicit_bounds": [0.5],
+                     "time_unix_nano": START}, aggregation_temporality=2),
     ),
 }  # fmt: skip
 _ODD: tuple[Any, ...] = (

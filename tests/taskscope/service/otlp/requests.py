@@ -12,20 +12,20 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from google.protobuf.message import Message
-    from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 SECOND = 10**9
 START = 1_763_720_000 * SECOND
 TRACE = bytes.fromhex("5b8efff798038103d269b633813fc60c")
-REQUESTS = {
+REQUESTS: dict[str, Any] = {
     "traces": ExportTraceServiceRequest,
     "logs": ExportLogsServiceRequest,
     "metrics": ExportMetricsServiceRequest,
@@ -101,6 +101,12 @@ def make_chat(number: int = 2, attributes: Mapping[str, Any] | None = None, **mo
 def make_agent(number: int = 1, name: str = "helper", **more: Any) -> Span:
     values = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": name}
     return make_span(number, f"invoke_agent {name}", values | more.pop("attributes", {}), **more)
+
+
+def make_metric(name: str, kind: str, *points: dict[str, Any], unit: str = "", **data: Any) -> Metric:
+    """A metric by the name of its field in OTLP, `gauge` say; what else the data have, by their names."""
+    content: dict[str, Any] = {kind: {"data_points": points, **data}}
+    return Metric(name=name, unit=unit, **content)
 
 
 def traces(*spans: Span, resource: Mapping[str, Any] | None = None) -> ExportTraceServiceRequest:

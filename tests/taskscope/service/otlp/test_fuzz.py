@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskscope.service.otlp.json_mapping import to_protobuf
+
 from . import fuzz
 from .requests import JSON, PROTOBUF
 
@@ -44,7 +46,7 @@ def test_no_spoilt_request_is_an_error_of_the_service(service: Service) -> None:
 def test_any_bytes_are_a_request_or_none(body: bytes) -> None:
     """Of each signal, in both encodings."""
     for signal, read in fuzz.READERS.items():
-        for convert in (bytes, lambda raw, signal=signal: fuzz.to_protobuf(signal, raw)):
+        for convert in (bytes, lambda raw, signal=signal: to_protobuf(signal, raw)):
             try:
                 plain = convert(body)
                 received = read(plain)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from taskscope.service.otlp.json_mapping import to_protobuf
@@ -20,6 +19,7 @@ from .requests import (
     any_value,
     logs,
     make_log,
+    make_metric,
     make_span,
     metrics,
     pairs,
@@ -83,29 +83,19 @@ def test_any_span_and_log_record_is_the_same_in_both(
 def test_metrics_are_the_same_in_both() -> None:
     """Gauges, sums and histograms, with doubles that JSON has no number for."""
     request = metrics(
-        Metric(name="g", unit="s", gauge={"data_points": [{"as_double": float("inf"), "time_unix_nano": 5}]}),
-        Metric(
-            name="s",
-            sum={
-                "data_points": [{"as_int": -(2**63), "attributes": pairs({"a": 1}), "flags": 1}],
-                "aggregation_temporality": 2,
-                "is_monotonic": True,
-            },
+        make_metric("g", "gauge", {"as_double": float("inf"), "time_unix_nano": 5}, unit="s"),
+        make_metric(
+            "s",
+            "sum",
+            {"as_int": -(2**63), "attributes": pairs({"a": 1}), "flags": 1},
+            aggregation_temporality=2,
+            is_monotonic=True,
         ),
-        Metric(
-            name="h",
-            histogram={
-                "data_points": [
-                    {
-                        "count": 3,
-                        "sum": 1.5,
-                        "bucket_counts": [1, 2],
-                        "explicit_bounds": [0.5],
-                        "time_unix_nano": 1,
-                    }
-                ],
-                "aggregation_temporality": 1,
-            },
+        make_metric(
+            "h",
+            "histogram",
+            {"count": 3, "sum": 1.5, "bucket_counts": [1, 2], "explicit_bounds": [0.5], "time_unix_nano": 1},
+            aggregation_temporality=1,
         ),
     )
     assert convert("metrics", to_json(request)) == request
@@ -147,7 +137,7 @@ def test_half_a_surrogate_pair_is_replaced() -> None:
     """JSON can say it, UTF-8 cannot."""
     body = rb'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"a\ud800b"}]}]}]}'
     request = REQUESTS["traces"].FromString(to_protobuf("traces", body))
-    assert request.resource_spans[0].scope_spans[0].spans[0].name == "a\ufffdb"  # type: ignore[attr-defined]
+    assert request.resource_spans[0].scope_spans[0].spans[0].name == "a\ufffdb"
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.taskscope.service.services import Service
 
-SIGNALS = {
+SIGNALS: dict[str, Any] = {
     "/v1/traces": (traces, ExportTraceServiceResponse),
     "/v1/logs": (logs, ExportLogsServiceResponse),
     "/v1/metrics": (metrics, ExportMetricsServiceResponse),
