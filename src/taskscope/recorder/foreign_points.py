@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskscope.errors import RequestTooLargeError
 from taskscope.store import wire
-from taskscope.store.foreign_points import Distribution, ForeignPoint, Kind, make_printable
+from taskscope.store.foreign_points import Distribution, ForeignPoint, Kind
+from taskscope.store.tally import LABEL_LENGTH, make_printable
 
 from .foreign import FUTURE_NS, IN_THE_FUTURE, RECORDS_LIMIT, Received, RefusedError, gather, read_groups
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 PREFIX = "foreign_"
 LABELS_LIMIT = 32
-LABEL_LENGTH = 256
-"""Characters of a label's value."""
 _NAME_LENGTH = 200
 _BOUNDS_LIMIT = 256
 _GREATEST = (1 << 62) - 1
@@ -101,7 +100,7 @@ class PointReader:
         """Service and instance; where no instance is given, the digest of the resource tells it apart."""
         values = wire.read_attributes(resource, 1)
         service, instance = (
-            self._label(key, values.get(key))[:LABEL_LENGTH]
+            make_printable(self._label(key, values.get(key)))
             for key in ("service.name", "service.instance.id")
         )
         return service or "unknown", instance or hashlib.sha256(resource).hexdigest()[:16]
@@ -157,16 +156,16 @@ class PointReader:
             if len(text) > LABEL_LENGTH:
                 msg = f"an attribute longer than {LABEL_LENGTH} characters"
                 raise RefusedError(msg)
+            text = make_printable(text)
             labels[name] = f"{labels[name]};{text}" if name in labels else text
         return tuple(sorted(labels.items()))
 
     def _label(self, key: str, value: Any) -> str:
-        """A value as a label: redacted by its key too, without what a terminal obeys."""
+        """A value as the text of a label, redacted by its key too."""
         cleaned = self._cleaner.attributes({key: value}).get(key, "")
         if isinstance(cleaned, bool):
             return str(cleaned).lower()
-        text = "" if cleaned is None else str(cleaned)
-        return make_printable(text)
+        return "" if cleaned is None else str(cleaned)
 
 
 def _read_metric(data: bytes) -> tuple[str, str, int, bytes]:

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from . import ledger
-from .foreign_points import make_printable, write_points
+from .foreign_points import write_points
 from .ingest import Accounts, Ingest, Stored
 from .roles import find_foreign_role
-from .tally import LABEL_VALUES_LIMIT, LabelLimit, Tally
+from .tally import LABEL_VALUES_LIMIT, LabelLimit, Tally, make_printable
 
 if TYPE_CHECKING:
     from .foreign_points import ForeignPoint
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _SOURCES_REMEMBERED = 1024
 _LABEL_VALUES_LIMIT = LABEL_VALUES_LIMIT // 2
-_LABEL_LENGTH = 256
 
 _KNOWN_SPAN = "SELECT 1 FROM span WHERE trace = ? AND parent IS ? AND span = ?"
 _KNOWN_LOGS = "SELECT count(*) FROM log WHERE time = ? AND body = ?"
@@ -36,7 +35,7 @@ class _ForeignLabels(LabelLimit):
 
     def limit(self, label: str, value: str) -> str:
         """The value as a label may say it, or `other`."""
-        return super().limit(label, make_printable(value[:_LABEL_LENGTH]))
+        return super().limit(label, make_printable(value))
 
     def _take(self, label: str, value: str, taken: set[str]) -> bool:
         return len(taken) < _LABEL_VALUES_LIMIT and super()._take(label, value, taken)

@@ -7,7 +7,6 @@ cumulative point replaces the one before, a delta is added to it once, however o
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -24,16 +23,6 @@ SERIES_LIMIT = 2_000
 """Of one metric, as the SDKs limit an instrument."""
 TOTAL_LIMIT = 20_000
 _GREATEST = (1 << 63) - 1
-# What would end a line, command a terminal, turn the direction of writing or hide text on a page.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f]"
-)
-
-
-def make_printable(label: str) -> str:
-    """The text with U+FFFD in place of what a label should not say."""
-    return _UNPRINTABLE.sub("\ufffd", label)
 
 
 class Distribution(NamedTuple):
