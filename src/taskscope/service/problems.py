@@ -12,8 +12,6 @@ from .ascii_json import AsciiJSONResponse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fastapi.responses import JSONResponse
-
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -25,7 +23,7 @@ def current_trace_id() -> str | None:
 
 def problem(
     status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
-) -> JSONResponse:
+) -> AsciiJSONResponse:
     """Return the answer of a request that failed: status, its title, what was wrong, the trace id."""
     body = {
         "type": "about:blank",

@@ -28,8 +28,6 @@ from .problems import current_trace_id, problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fastapi.responses import JSONResponse
-
     from taskscope.bootstrap import Runtime
     from taskscope.store.history import History, TaskSummary
 
@@ -74,7 +72,7 @@ class _TaskRoutes:
         self._runtime = runtime
         self._desk = desk
 
-    def start(self, task: NewTask) -> JSONResponse:
+    def start(self, task: NewTask) -> AsciiJSONResponse:
         """Start a task; answers as soon as it is accepted."""
         roots = self._runtime.settings.allowed_roots
         repository = find_allowed(task.repository, roots)
@@ -106,7 +104,7 @@ class _TaskRoutes:
             return problem(429, detail, headers={"Retry-After": _RETRY_AFTER_S})
         return AsciiJSONResponse(_accepted(entry), 202, headers={"Location": f"/tasks/{entry.task.id}"})
 
-    def list_all(self, limit: Limit = 50) -> JSONResponse:
+    def list_all(self, limit: Limit = 50) -> AsciiJSONResponse:
         """The newest tasks of this host, newest first; those in line here come before."""
         tasks = self._read("task", lambda history: history.tasks(limit))
         known = {task.task_id for task in tasks}
@@ -114,7 +112,7 @@ class _TaskRoutes:
         shapes = [*map(_waiting, waiting), *map(shape_task, tasks)]
         return AsciiJSONResponse(shapes[:limit])
 
-    def show(self, task_id: TaskId) -> JSONResponse:
+    def show(self, task_id: TaskId) -> AsciiJSONResponse:
         """One task: how it stands or how it ended."""
         try:
             return AsciiJSONResponse(shape_task(self._read("task", lambda history: _find(history, task_id))))
@@ -124,7 +122,7 @@ class _TaskRoutes:
                 raise
             return AsciiJSONResponse(_waiting(entry))
 
-    def show_spans(self, task_id: TaskId) -> JSONResponse:
+    def show_spans(self, task_id: TaskId) -> AsciiJSONResponse:
         """The task's span with all below it, as `show --json` prints it."""
 
         def read(history: History) -> dict[str, Any]:
@@ -132,7 +130,7 @@ class _TaskRoutes:
 
         return AsciiJSONResponse(self._read("span", read))
 
-    def show_logs(self, task_id: TaskId, limit: Limit = 1000) -> JSONResponse:
+    def show_logs(self, task_id: TaskId, limit: Limit = 1000) -> AsciiJSONResponse:
         """The task's log lines and events, as `logs --json` prints them."""
 
         def read(history: History) -> list[dict[str, Any]]:
@@ -140,7 +138,7 @@ class _TaskRoutes:
 
         return AsciiJSONResponse(self._read("log", read))
 
-    def stop(self, task_id: TaskId) -> JSONResponse:
+    def stop(self, task_id: TaskId) -> AsciiJSONResponse:
         """Stop a task that this service runs; it ends as `stopped`."""
         entry = self._desk.stop(task_id)
         if entry is not None:
