@@ -6,6 +6,7 @@ Host and Origin are checked on every route, and every route needs the token unle
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import json
@@ -23,6 +24,7 @@ from taskscope.errors import StoreError, UsageError
 from taskscope.telemetry.context import request as request_context
 
 from .otlp.answers import JSON, PROTOBUF, refuse
+from .otlp.intake import BODY_SECONDS
 from .problems import problem
 
 if TYPE_CHECKING:
@@ -196,13 +198,17 @@ def _add_headers(message: Message, request_id: str) -> None:
 async def _read_body(receive: Receive) -> tuple[bytes, JSONResponse | None]:
     """Return the whole body within its bounds; a nested bomb would end a parser of recursive descent."""
     body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > BODY_LIMIT_BYTES:
-            return b"", problem(413, f"the body has more than {BODY_LIMIT_BYTES} bytes")
-        if not message.get("more_body", False):
-            break
+    is_whole = False
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while not is_whole:
+                message = await receive()
+                body += message.get("body", b"")
+                if len(body) > BODY_LIMIT_BYTES:
+                    return b"", problem(413, f"the body has more than {BODY_LIMIT_BYTES} bytes")
+                is_whole = not message.get("more_body", False)
+    except TimeoutError:
+        return b"", problem(408, f"the body did not come within {BODY_SECONDS:.0f} s")
     if _depth(bytes(body)) > JSON_DEPTH_LIMIT:
         return b"", problem(400, f"the JSON is nested deeper than {JSON_DEPTH_LIMIT}")
     return bytes(body), None

@@ -26,6 +26,7 @@ from taskscope.store.ingest import Ingest
 
 from .access import load_token, refuse_open_host
 from .app import build_app
+from .connections import HastyProtocol
 from .desk import TaskDesk
 from .otlp.receiver import Receiver
 
@@ -110,6 +111,7 @@ def _configure(app: FastAPI) -> uvicorn.Config:
     access.addFilter(_is_no_probe)
     return uvicorn.Config(
         app,
+        http=HastyProtocol,
         log_config=None,  # its loggers go where all others go
         lifespan="off",
         ws="none",
