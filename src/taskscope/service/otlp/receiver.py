@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 PATHS: Final = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
 """Route to signal."""
 _RETRY_AFTER_S: Final = "5"
+_BUSY_TIMEOUT_MS: Final = 2000
+"""A sender that waits longer sends again anyway; and the end of the service waits for no more than this."""
 _WARNING_INTERVAL_S: Final = 60.0
 _REASONS_SAID: Final = 5
 
@@ -74,9 +76,9 @@ class Receiver:
         self._warned_at = -_WARNING_INTERVAL_S
 
     def close(self) -> None:
-        """Finish the request that is being stored, leave the store."""
-        self._thread.submit(self._leave_store)
-        self._thread.shutdown()
+        """Finish the request that is being stored, give up those in line, leave the store."""
+        self._thread.shutdown(cancel_futures=True)
+        self._leave_store()
 
     async def receive(self, request: Request) -> Response:
         """Take spans, log records or points in OTLP, protobuf or JSON; 200 once they are stored."""
@@ -139,6 +141,7 @@ class Receiver:
     def _open(self) -> ForeignIngest:
         if self._connection is None or self._ingest is None:
             self._connection = open_database(self._path, create=True)
+            self._connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
             self._ingest = ForeignIngest(self._connection)
         return self._ingest
 
