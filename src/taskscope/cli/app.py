@@ -246,7 +246,8 @@ def ship(
 ) -> int:
     """Send what is stored to its destinations.
 
-    They are OTEL_EXPORTER_OTLP_ENDPOINT and TASKSCOPE_DESTINATIONS. Without --once it goes on until Ctrl-C or SIGTERM. Exit code 3 when something is left.
+    They are OTEL_EXPORTER_OTLP_ENDPOINT and TASKSCOPE_DESTINATIONS. Without --once it goes on until Ctrl-C or
+    SIGTERM. Exit code 3 when something is left.
     """
     from .ship import ship_records
 
