@@ -20,6 +20,7 @@ from taskscope.recorder.setup import install
 from taskscope.redaction import Redactor
 from taskscope.telemetry.context import get_frame, log_fields, stamp
 from taskscope.telemetry.guard import drain_errors
+from taskscope.telemetry.providers import switch
 from taskscope.telemetry.spans import set_pricer
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def configure(environment: Mapping[str, str] | None = None) -> Recording:
     settings = load_host_settings(environment)
     redactor = Redactor((*secret_values(os.environ), *settings.known_secrets))
     recording = _record(settings, redactor)
+    switch(off=settings.disabled)
     if not settings.disabled:
         set_pricer(_price_lazily(settings.prices_file))
     _configured[:] = [recording]

@@ -24,7 +24,7 @@ app = typer.Typer(
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 _SomeTask = Annotated[
     str | None,
-    typer.Argument(metavar="[TASK]", help="A task's id or the beginning of it; the latest by default."),
+    typer.Argument(metavar="[TASK]", help="A task's or trace's id, or the beginning; the latest by default."),
 ]
 _NewTask = Annotated[
     str,

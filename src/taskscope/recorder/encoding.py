@@ -31,7 +31,7 @@ _KIND_FIELDS = {kind: b"\x30" + wire.varint(kind.value + 1) for kind in SpanKind
 """OTLP's span kind is one more than the API's: INTERNAL is 0 there."""
 _LOCAL = wire.fixed32(b"\x85\x01", _FLAG_HAS_IS_REMOTE)
 _REMOTE = wire.fixed32(b"\x85\x01", _FLAG_HAS_IS_REMOTE | _FLAG_IS_REMOTE)
-_FIXED64 = struct.Struct("<Q").pack
+_pack = struct.Struct("<Q").pack
 _SOURCES_LIMIT = 1024
 _NAMES_LIMIT = 1024
 _NAME_LENGTH = 128
@@ -66,10 +66,10 @@ class Encoder:
             b"" if parent is None else b"\x22\x08" + parent.span_id.to_bytes(8),
             self._names.get(span._name) or self._name(span._name),
             _KIND_FIELDS[span._kind],
-            b"\x39", _FIXED64(span._start_time or 0),
+            b"\x39", _time(span._start_time),
         ]  # fmt: skip
         if is_end:
-            parts += (b"\x41", _FIXED64(span._end_time or 0), encoded)
+            parts += (b"\x41", _time(span._end_time), encoded)
             if span._events or span._links or span.dropped_attributes:
                 parts.append(self._rest(span))
             parts.append(self._status(span._status))
@@ -90,7 +90,7 @@ class Encoder:
             b"" if parent is None else b"\x22\x08" + parent.span_id.to_bytes(8),
             self._names.get(span._name) or self._name(span._name),
             _KIND_FIELDS[span._kind],
-            b"\x39", _FIXED64(span._start_time or 0),
+            b"\x39", _time(span._start_time),
             _REMOTE if parent is not None and parent.is_remote else _LOCAL,
         )  # fmt: skip
         return b"".join(parts)
@@ -258,6 +258,14 @@ class Encoder:
 
 def _copy(attributes: Any) -> Mapping[str, Any]:
     return attributes.copy() if attributes is not None else {}
+
+
+def _time(time_ns: int | None) -> bytes:
+    """A time as OTLP has it: 0 for one before 1970, where a clock may stand that was never set."""
+    try:
+        return _pack(time_ns)
+    except struct.error:  # none at all, or beyond 64 bits
+        return _pack(0)
 
 
 def _flags(context: SpanContext | None) -> int:

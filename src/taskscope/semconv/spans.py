@@ -137,7 +137,7 @@ DROP_REASONS: Final = (
 """Values of `taskscope.drop.reason`."""
 QUARANTINE_REASONS: Final = ("too_large", "refused")
 """Values of `taskscope.quarantine.reason`."""
-COMPONENTS: Final = ("instrumentation", "processor", "recorder", "shipper", "store")
+COMPONENTS: Final = ("instrumentation", "processor", "receiver", "recorder", "shipper", "store")
 """Values of `taskscope.component`."""
 BUDGET_SCOPES: Final = ("task", "day")
 """Values of `taskscope.budget.scope`."""

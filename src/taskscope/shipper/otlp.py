@@ -139,7 +139,7 @@ def _read_partial_success(answer: Answer, signal: str) -> tuple[int, str]:
         raise ValueError
     rejected, message = 0, ""
     for number, partial in wire.fields(answer.body):
-        for field, value in wire.fields(partial, frozenset({1})) if number == 1 else ():
+        for field, value in wire.fields(partial, {1: 0}) if number == 1 else ():
             if field == 1:
                 rejected = value if value < 1 << 63 else 0
             elif field == 2:
@@ -231,7 +231,7 @@ def _read_message(answer: Answer) -> str:
     content_type = _content_type(answer)
     try:
         if content_type == CONTENT_TYPE:
-            found = [raw for number, raw in wire.fields(answer.body, frozenset({1})) if number == 2]
+            found = [raw for number, raw in wire.fields(answer.body, {1: 0}) if number == 2]
             return _clean(found[0].decode(errors="replace")) if found else ""
         if content_type == "application/json":
             said = json.loads(answer.body)

@@ -24,7 +24,7 @@ from .database import find_locks_path, tells_store_errors
 from .interruption import find_dead, interrupt, read_open
 from .processes import is_alive, read_processes
 from .roles import Role
-from .tally import Histogram, LabelLimit, Series, Tally, count_calls, merge, read_tables
+from .tally import Histogram, LabelLimit, Series, Tally, count_calls, make_printable, merge, read_tables
 from .wire import SpanBody
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _read_failures(connection: sqlite3.Connection) -> dict[Series, Number]:
     limit = LabelLimit(connection, read_only=True).limit
     found: dict[Series, Number] = {}
     for kind, number in failures.items():
-        series = (metrics.TASK_CONSECUTIVE_FAILURES.name, (limit(attr.TASK_KIND, kind),))
+        series = (metrics.TASK_CONSECUTIVE_FAILURES.name, (limit(attr.TASK_KIND, make_printable(kind)),))
         found[series] = max(number, found.get(series, 0))
     return found
 

@@ -7,6 +7,7 @@ whether or not a writer has closed it yet. No SDK and no protobuf is imported on
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,12 +21,16 @@ from taskscope.semconv import spans
 
 from .database import find_locks_path, open_database, tells_store_errors
 from .interruption import OpenSpan, find_dead, interrupt
+from .ledger import FOREIGN_PREFIX, derive_task_id
 from .roles import Role
 from .wire import SpanBody, read_attributes, read_log
 
 _KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _STATUSES = ("UNSET", "OK", "ERROR")
 _CANDIDATES_SHOWN = 5
+_TRACE_DIGITS = 32
+_TRACE_PREFIX = re.compile(r"[0-9a-f]{4,32}")
+"""How much of a trace id names it: less is more likely a mistyped task id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,12 @@ class SpanNode:
     events: list[dict[str, Any]] = field(default_factory=list)
     links: list[dict[str, Any]] = field(default_factory=list)
     children: list[SpanNode] = field(default_factory=list)
+
+    @property
+    def task_id(self) -> str:
+        """The task that the span names, else the id under which its trace would be one."""
+        given = self.attributes.get(attr.TASK_ID)
+        return given if isinstance(given, str) else f"{FOREIGN_PREFIX}{self.trace_id}"
 
     def walk(self) -> Iterator[SpanNode]:
         """This span and all below it, parents first."""
@@ -154,7 +165,11 @@ class History:
 
     @tells_store_errors
     def find_task(self, prefix: str | None = None) -> TaskSummary:
-        """The task of an id, a unique prefix of an id, or the newest; NotFoundError names candidates."""
+        """The task of an id, a unique prefix of an id or of a trace id, or the newest.
+
+        A trace without a task is told as one, under the id that would be its own. NotFoundError names
+        candidates.
+        """
         if prefix is None:
             return self._one_of(self.tasks(1), "no task yet: run `taskscope run` once")
         exact = self._tasks("id = ?", (prefix,), 1)
@@ -166,8 +181,50 @@ class History:
             more = " and more" if len(found) > _CANDIDATES_SHOWN else ""
             msg = f"{prefix!r} begins more than one task id: {names}{more}; give more of it"
             raise NotFoundError(msg)
+        found = found or self._find_trace(prefix)
         names = ", ".join(task.task_id for task in self.tasks(_CANDIDATES_SHOWN)) or "none yet"
         return self._one_of(found, f"no task {prefix!r}; the latest are: {names}")
+
+    def _find_trace(self, prefix: str) -> list[TaskSummary]:
+        """The task of the one trace whose id begins so, or the trace as a task; [] where there is none."""
+        digits = prefix.removeprefix(FOREIGN_PREFIX).lower()
+        if not _TRACE_PREFIX.fullmatch(digits):
+            return []
+        limits = (
+            bytes.fromhex(digits.ljust(_TRACE_DIGITS, "0")),
+            bytes.fromhex(digits.ljust(_TRACE_DIGITS, "f")),
+        )
+        rows = self._connection.execute(
+            "SELECT trace, start, stop, root_name FROM trace WHERE trace BETWEEN ? AND ? LIMIT ?",
+            (*limits, _CANDIDATES_SHOWN + 1),
+        ).fetchall()
+        if len(rows) > 1:
+            names = ", ".join(row[0].hex() for row in rows[:_CANDIDATES_SHOWN])
+            msg = f"{prefix!r} begins more than one trace id: {names}; give more of it"
+            raise NotFoundError(msg)
+        if not rows:
+            return []
+        tasks = self._tasks("trace = ?", (rows[0][0],), 2)
+        return tasks if len(tasks) == 1 else [self._tell_trace(*rows[0])]
+
+    def _tell_trace(self, trace: bytes, start_ns: int, stop_ns: int, root_name: str | None) -> TaskSummary:
+        """A trace as a task of unknown outcome; the ledger may know calls that wait for a task of it."""
+        task_id = derive_task_id(trace)
+        select = f"SELECT {_TASK_COLUMNS} FROM task WHERE id = ?"  # noqa: S608  our own words
+        row = self._connection.execute(select, (task_id,)).fetchone()
+        values = dict.fromkeys(_COLUMNS, None) | {"llm_calls": 0, "replayed_calls": 0, "unpriced_calls": 0}
+        values |= dict(zip(_COLUMNS, row, strict=True)) if row else {}
+        is_open = any(node.end_ns is None for node in self._open_nodes(trace))
+        values |= {
+            "id": task_id,
+            "trace": trace,
+            "kind": root_name,
+            "started": start_ns,
+            "ended": None if is_open else stop_ns,
+            "outcome": None if is_open else "",
+            "attempt": 1,
+        }
+        return _to_summary(tuple(values[name] for name in _COLUMNS), {})
 
     @staticmethod
     def _one_of(tasks: list[TaskSummary], message: str) -> TaskSummary:
@@ -205,17 +262,20 @@ class History:
             for node in (node for root in roots for node in root.walk()):
                 if node.attributes.get(attr.TASK_ID) == task.task_id and _is_task(node):
                     return node
-        return roots[0]
+        top, *others = roots
+        top.children = sorted((*top.children, *others), key=_by_start)
+        return top
 
     @tells_store_errors
     def roots(self, trace_id: str) -> list[SpanNode]:
         """All spans of a trace as trees: those without a parent in the store, oldest first."""
         nodes = {node.span_id: node for node in self._nodes(trace_id)}
         roots: list[SpanNode] = []
-        for node in sorted(nodes.values(), key=lambda node: (node.start_ns, node.span_id)):
+        ordered = sorted(nodes.values(), key=_by_start)
+        for node in ordered:
             parent = nodes.get(node.parent_id or "")
             (roots if parent is None else parent.children).append(node)
-        return roots
+        return [*roots, *_cut_circles(ordered, nodes, roots)]
 
     @tells_store_errors
     def spans_since(self, trace_id: str, seq: int = 0) -> tuple[list[SpanNode], list[SpanNode], int]:
@@ -327,6 +387,33 @@ def _to_node(body: bytes) -> SpanNode:
         events=span.events,
         links=span.links,
     )
+
+
+def _cut_circles(
+    ordered: list[SpanNode], nodes: dict[str, SpanNode], roots: list[SpanNode]
+) -> Iterator[SpanNode]:
+    """Yield the tops of what hangs on no root: another sender may say that spans are each other's parents.
+
+    The oldest span of such a circle is cut off from its parent.
+    """
+    reached = {node.span_id for root in roots for node in root.walk()}
+    for node in ordered:
+        if node.span_id in reached:
+            continue
+        way: dict[str, SpanNode] = {}
+        while node.span_id not in way:
+            way[node.span_id] = node
+            node = nodes[node.parent_id or ""]  # noqa: PLW2901  up to where the circle closes
+        circle = list(way)[list(way).index(node.span_id) :]
+        top = min((way[span_id] for span_id in circle), key=_by_start)
+        parent = nodes[top.parent_id or ""]
+        parent.children = [child for child in parent.children if child is not top]
+        reached.update(below.span_id for below in top.walk())
+        yield top
+
+
+def _by_start(node: SpanNode) -> tuple[int, str]:
+    return node.start_ns, node.span_id
 
 
 def _is_task(node: SpanNode) -> bool:

@@ -30,6 +30,7 @@ class Role(IntEnum):
     HEALTH = 12
     SERVER = 13
     DATABASE = 14
+    FOREIGN = 15
 
 
 RECORDED_AT_START = frozenset(
@@ -77,3 +78,15 @@ def find_role(attributes: Mapping[str, object], kind: int) -> Role:
     if kind == _KIND_SERVER and attr.HTTP_REQUEST_METHOD in attributes:
         return Role.SERVER
     return Role.OTHER
+
+
+_OWN_SERVICE = frozenset({Role.OTHER, Role.HEALTH, Role.SERVER, Role.DATABASE})
+
+
+def find_foreign_role(attributes: Mapping[str, object], kind: int) -> Role:
+    """The part of another sender's span: work of agents is counted with ours, its service and checks are not.
+
+    They would stand for the health, the requests and the database of this host.
+    """
+    role = find_role(attributes, kind)
+    return Role.FOREIGN if role in _OWN_SERVICE else role
