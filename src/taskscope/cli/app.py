@@ -227,7 +227,7 @@ def records(
     ] = None,
     as_json: _AsJson = False,
 ) -> int:
-    """Where every record is, by signal and destination."""
+    """Where each record is: delivered, dropped, on its way."""
     from .records import forget_account, list_quarantine, retry_quarantine, tell_accounts
 
     if forget is not None:
@@ -244,10 +244,9 @@ def ship(
         bool, typer.Option("--once", help="End when nothing is left, or a destination takes nothing.")
     ] = False,
 ) -> int:
-    """Send what is stored to other backends.
+    """Send what is stored to its destinations.
 
-    To OTEL_EXPORTER_OTLP_ENDPOINT and TASKSCOPE_DESTINATIONS, until Ctrl-C or SIGTERM. Exit code 3 when
-    something is left.
+    They are OTEL_EXPORTER_OTLP_ENDPOINT and TASKSCOPE_DESTINATIONS. Without --once it goes on until Ctrl-C or SIGTERM. Exit code 3 when something is left.
     """
     from .ship import ship_records
 
