@@ -284,11 +284,12 @@ class Writer:
         with self._lock:
             accounts, self._accounts = self._accounts, Accounts()
         began = time.monotonic()
+        records, told = _decode(batch)  # what cannot be read is told with the batch, once
+        told.add(accounts)
         try:
-            records = _decode(batch, accounts)
             if self._session is None:
                 self._session = self._make_session(lambda: self._journal.process_lock)
-            self._session.write(records, accounts, journal_seq=batch.last_seq)
+            self._session.write(records, told, journal_seq=batch.last_seq)
         except BaseException as error:  # noqa: BLE001  the border to the host
             with self._lock:
                 self._accounts.add(accounts)
@@ -388,15 +389,15 @@ class Writer:
         self._is_closed = is_closed
 
 
-def _decode(batch: Batch, accounts: Accounts) -> list[Record]:
+def _decode(batch: Batch) -> tuple[list[Record], Accounts]:
     """The records of a batch; what cannot be read back is dropped and counted."""
-    records = []
+    records, accounts = [], Accounts()
     for entry in batch.entries:
         try:
             records.append(decode(entry.kind, entry.source, entry.body))
         except ValueError:
             accounts.dropped[_SIGNALS.get(entry.kind, "logs"), "encode_error"] += 1
-    return records
+    return records, accounts
 
 
 def _is_unusable(error: BaseException) -> bool:
