@@ -109,6 +109,23 @@ def _make_api_pair(attributes: int) -> Callable[[int], None]:
     return pair
 
 
+def _make_plain_pair(attributes: int) -> Callable[[int], None]:
+    """Pairs by the OTel API, of no role in the contract: recorded at their end."""
+    from opentelemetry import trace
+
+    tracer = trace.get_tracer("bench")
+    own = {"app.operation": "search", "app.tool": "grep", "app.type": "function"}
+    extra = attributes - _OWN
+
+    def pair(number: int) -> None:
+        with tracer.start_as_current_span("search", attributes=own) as outer:
+            outer.set_attributes(_extra(extra, number))
+            with tracer.start_as_current_span("search", attributes=own) as inner:
+                inner.set_attributes(_extra(extra, number))
+
+    return pair
+
+
 def _make_tool_pair(attributes: int) -> Callable[[int], None]:
     from taskscope.telemetry import spans
 
@@ -182,6 +199,16 @@ def _prepare_tool(attributes: int, _sink: str) -> tuple[Any, Any, Any]:
     return _make_tool_pair(attributes), flush, count
 
 
+def _prepare_plain(attributes: int, _sink: str) -> tuple[Any, Any, Any]:
+    flush, count = _configure()
+    return _make_plain_pair(attributes), flush, count
+
+
+def _prepare_api(attributes: int, _sink: str) -> tuple[Any, Any, Any]:
+    flush, count = _configure()
+    return _make_api_pair(attributes), flush, count
+
+
 def _prepare_stage(attributes: int, _sink: str) -> tuple[Any, Any, Any]:
     flush, count = _configure()
     return _make_stage_pair(attributes), flush, count
@@ -216,6 +243,8 @@ _VARIANTS = {
     "sdk": _prepare_sdk,
     "raw": _prepare_raw,
     "tracer": _prepare_tracer,
+    "plain": _prepare_plain,
+    "api": _prepare_api,
     "stage": _prepare_stage,
     "tool": _prepare_tool,
 }

@@ -6,6 +6,7 @@ signals and settings.
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ from taskscope.recorder.setup import install
 from taskscope.redaction import Redactor
 from taskscope.telemetry.context import get_frame, log_fields, stamp
 from taskscope.telemetry.guard import drain_errors
+from taskscope.telemetry.providers import switch
 from taskscope.telemetry.spans import set_pricer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from taskscope.health.checks import Check
     from taskscope.prices import Price, Prices
     from taskscope.recorder.recording import Recording
+    from taskscope.shipper.courier import Courier
+    from taskscope.shipper.destinations import Destination
+    from taskscope.shipper.loop import Shipper
     from taskscope.tasks.runner import TaskRunner
     from taskscope.tasks.spending import Spending
     from taskscope.telemetry.spans import Pricer
@@ -74,9 +79,7 @@ def build_runtime(
     for name, value in settings.otel_variables.items():
         os.environ.setdefault(name, value)
     redactor = Redactor((*secret_values(os.environ), *settings.known_secrets))
-    recording = install(
-        settings, redactor, metric_readers=metric_readers, drain_errors=drain_errors, stamp=stamp
-    )
+    recording = _record(settings, redactor, metric_readers)
     configure_logging(
         settings, service=service, redactor=redactor, recording=recording, context_fields=log_fields
     )
@@ -117,11 +120,88 @@ def configure(environment: Mapping[str, str] | None = None) -> Recording:
     """
     settings = load_host_settings(environment)
     redactor = Redactor((*secret_values(os.environ), *settings.known_secrets))
-    recording = install(settings, redactor, drain_errors=drain_errors, stamp=stamp)
+    recording = _record(settings, redactor)
+    switch(off=settings.disabled)
     if not settings.disabled:
         set_pricer(_price_lazily(settings.prices_file))
     _configured[:] = [recording]
     return recording
+
+
+def _record(settings: Settings, redactor: Redactor, metric_readers: Sequence[MetricReader] = ()) -> Recording:
+    """Return the recording, joined with what ships its records, where a destination is set."""
+    shipper = build_shipper(settings, redactor)
+    recording = install(
+        settings,
+        redactor,
+        metric_readers=metric_readers,
+        drain_errors=drain_errors,
+        stamp=stamp,
+        on_stored=shipper.notify if shipper is not None else _nothing,
+    )
+    if shipper is not None:
+        shipper.count_error = recording.count_error
+        recording.on_shutdown(lambda: _finish(recording, shipper))
+    return recording
+
+
+def _nothing() -> None:
+    """Do nothing, where nobody ships."""
+
+
+def _finish(recording: Recording, shipper: Shipper) -> None:
+    """Store what is waiting, then send as long as it is taken."""
+    recording.flush(CLOSE_TIMEOUT_S)
+    shipper.finish()
+
+
+def build_shipper(settings: Settings, redactor: Redactor) -> Shipper | None:
+    """Return what ships this store's records, None without a destination; starts nothing."""
+    if settings.disabled or not settings.has_destinations:
+        return None
+    from taskscope.shipper.destinations import load_destinations
+    from taskscope.shipper.loop import Shipper
+
+    destinations, warnings = load_destinations(settings)
+    for warning in warnings:
+        logging.getLogger("taskscope.shipper").warning("taskscope: %s", warning)
+    if not destinations:
+        return None
+    return Shipper(
+        settings.store_path,
+        [destination.name for destination in destinations],
+        courier_maker(settings, destinations, redactor),
+    )
+
+
+def courier_maker(
+    settings: Settings, destinations: Sequence[Destination], redactor: Redactor | None = None
+) -> Callable[[str], Courier]:
+    """Return what makes the carrier of this store's records to a destination, by name; close those."""
+    by_name = {destination.name: destination for destination in destinations}
+    known = redactor or Redactor((*secret_values(os.environ), *settings.known_secrets))
+
+    def make(name: str) -> Courier:
+        return _make_courier(settings, by_name[name], known)
+
+    return make
+
+
+def _make_courier(settings: Settings, destination: Destination, redactor: Redactor) -> Courier:
+    from taskscope.shipper.courier import Courier
+    from taskscope.shipper.metrics import load_interval_s, load_resource
+    from taskscope.store.aggregates import points_of
+    from taskscope.store.outbox import Outbox
+
+    return Courier(
+        destination,
+        Outbox(settings.store_path, destination.name),
+        redact=lambda text: redactor.text(text)[0],
+        metrics_interval_s=load_interval_s(os.environ),
+        resource=load_resource(os.environ),
+        service_name=settings.chosen_service_name,
+        own_points=lambda: points_of(settings),
+    )
 
 
 def flush(timeout: float = CLOSE_TIMEOUT_S) -> bool:

@@ -36,6 +36,10 @@ class NotFoundError(UsageError, LookupError):
     """No task, trace or file answers to the name given, or more than one does."""
 
 
+class RequestTooLargeError(TaskscopeError, ValueError):
+    """A request, decompressed or decoded, is larger than one may be."""
+
+
 class StoreError(TaskscopeError, OSError):
     """The store cannot be read or written."""
 

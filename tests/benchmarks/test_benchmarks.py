@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROWS = {
     "commands": 4,
     "agent": 9,
-    "spans": 15,
+    "spans": 18,
     "start": 8,
     "logs": 4,
     "growth": 3,

@@ -137,3 +137,87 @@ def test_flush_and_shutdown_without_configure_have_nothing_to_wait_for(tmp_path:
     """Both are true, at once, where nothing was set up."""
     program = "import taskscope\nprint(taskscope.flush(0), taskscope.shutdown(0))"
     assert run(program, tmp_path / "home").split() == ["True", "True"]
+
+
+def test_a_setting_that_the_sdk_refuses_does_not_reach_the_host(tmp_path: Path) -> None:
+    """One warning, nothing is recorded, and the program goes on."""
+    program = """
+import logging, taskscope
+logging.basicConfig(format="%(message)s")
+print(taskscope.configure().is_disabled)
+with taskscope.task("answer"):
+    print("done")
+"""
+    said = run(program, tmp_path / "home", OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="many")
+    assert said.split() == ["True", "done"]
+
+
+def test_a_clock_before_1970_loses_nothing(tmp_path: Path) -> None:
+    """A machine whose clock was never set: times are told as the begin of 1970, and all spans are there."""
+    program = """
+import time
+time.time_ns, time.time = lambda: -5_000_000_000, lambda: -5.0
+import taskscope
+taskscope.configure()
+with taskscope.task("answer"), taskscope.step("search"):
+    pass
+print(taskscope.shutdown(5))
+"""
+    assert run(program, tmp_path / "home").split() == ["True"]
+    with open_history(tmp_path / "home" / "taskscope.db") as history:
+        (task,) = history.tasks()
+        nodes = list(history.tree(task.trace_id).walk())
+    assert [(node.name, node.start_ns, node.end_ns) for node in nodes] == [
+        ("invoke_workflow answer", 0, 0),
+        ("step search", 0, 0),
+    ]
+
+
+def test_a_home_that_cannot_be_made_costs_the_host_nothing(tmp_path: Path) -> None:
+    """One warning, records wait in memory, and the end says how many are lost."""
+    (tmp_path / "home").write_text("a file stands in the way")
+    program = """
+import logging, sys, taskscope
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+taskscope.configure()
+with taskscope.task("answer"), taskscope.step("search"):
+    pass
+for _ in range(3):
+    print(taskscope.flush(5))
+"""
+    lines = run(program, tmp_path / "home").splitlines()
+    assert [line for line in lines if line in {"True", "False"}] == ["False"] * 3
+    told = [line for line in lines if line not in {"True", "False"}]
+    assert [line.split(" (")[0] for line in told[:1]] == ["taskscope: the store cannot be written"]
+    assert "telemetry waits in memory" in told[0]
+    assert told[1:] == ["taskscope: 6 records were not stored before the end and are lost"]
+
+
+def test_disabled_is_nothing_at_all(tmp_path: Path) -> None:
+    """Blocks, functions, generators and coroutines do what they do; no id, no file, no thread, no SDK."""
+    program = """
+import asyncio, os, sys, threading, taskscope
+taskscope.configure()
+
+@taskscope.tool("add")
+def add(a, b): return a + b
+
+@taskscope.tool("count")
+def count():
+    yield 1
+    yield 2
+
+@taskscope.step("wait")
+async def wait(): return "waited"
+
+with taskscope.task("answer") as task:
+    task.set("key", "value")
+    task.finish("failed")
+    print(add(1, 2), list(count()), asyncio.run(wait()), taskscope.current_task())
+is_there = os.path.exists(os.environ["TASKSCOPE_HOME"])
+print("opentelemetry.sdk" in sys.modules, threading.active_count(), is_there)
+print(taskscope.flush(1), taskscope.shutdown(1))
+"""
+    for variable in ("TASKSCOPE_DISABLED", "OTEL_SDK_DISABLED"):
+        said = run(program, tmp_path / "home", **{variable: "true"})
+        assert said.splitlines() == ["3 [1, 2] waited None", "False 1 False", "True True"]

@@ -50,6 +50,11 @@ VALUES: dict[str, tuple[str, object, str]] = {
     "otlp_traces_endpoint": ("https://c/v1/traces", "https://c/v1/traces", "grpc://c"),
     "otlp_logs_endpoint": ("https://c/v1/logs", "https://c/v1/logs", "//c"),
     "otlp_metrics_endpoint": ("https://c/v1/metrics", "https://c/v1/metrics", "http://"),
+    "destinations": (
+        "tempo=http://t:4318, b=https://u:p@b/x",
+        (("tempo", "http://t:4318"), ("b", "https://u:p@b/x")),
+        "otlp=http://t:4318",
+    ),
     "retention_days": ("0.5", 0.5, "nan"),
     "store_limit": ("1GiB", 1024**3, "5"),
     "log_level": ("DEBUG", "debug", "loud"),

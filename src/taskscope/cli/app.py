@@ -24,7 +24,7 @@ app = typer.Typer(
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 _SomeTask = Annotated[
     str | None,
-    typer.Argument(metavar="[TASK]", help="A task's id or the beginning of it; the latest by default."),
+    typer.Argument(metavar="[TASK]", help="A task's or trace's id, or the beginning; the latest by default."),
 ]
 _NewTask = Annotated[
     str,
@@ -207,6 +207,51 @@ def health(*, as_json: _AsJson = False) -> int:
     from .health import tell_health
 
     return tell_health(as_json=as_json)
+
+
+@app.command()
+def records(
+    *,
+    quarantined: Annotated[
+        bool, typer.Option("--quarantined", help="List the records that a destination refused.")
+    ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Let all of those be sent again.")] = False,
+    forget: Annotated[
+        str | None,
+        typer.Option(
+            "--forget",
+            metavar="<destination>",
+            help="Keep no more account of one that is no longer used.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: _AsJson = False,
+) -> int:
+    """Where each record is: delivered, dropped, on its way."""
+    from .records import forget_account, list_quarantine, retry_quarantine, tell_accounts
+
+    if forget is not None:
+        return forget_account(forget)
+    if retry:
+        return retry_quarantine()
+    return list_quarantine(as_json=as_json) if quarantined else tell_accounts(as_json=as_json)
+
+
+@app.command()
+def ship(
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when nothing is left, or a destination takes nothing.")
+    ] = False,
+) -> int:
+    """Send what is stored to its destinations.
+
+    They are OTEL_EXPORTER_OTLP_ENDPOINT and TASKSCOPE_DESTINATIONS. Without --once it goes on until Ctrl-C or
+    SIGTERM. Exit code 3 when something is left.
+    """
+    from .ship import ship_records
+
+    return ship_records(is_once=once)
 
 
 @app.command()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from taskscope.semconv import attributes as attr
-
 from .overview import paint_outcome
 from .reading import read_store
 from .shapes import shape_cost, shape_status, shape_task, to_json
@@ -16,7 +14,8 @@ from .wording import describe_duration, describe_money, describe_time, describe_
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from taskscope.store.history import History, SpanNode, TaskSummary
+    from taskscope.store.history import History, TaskSummary
+    from taskscope.store.nodes import SpanNode
 
     from .terminal import Screen
 
@@ -49,7 +48,8 @@ def _table(tasks: list[TaskSummary], screen: Screen) -> Iterator[str]:
     yield screen.paint.quiet(head)
     left = max(screen.width - len(head) + len("text"), 20)
     for task in tasks:
-        outcome = f"{clean(task.outcome or 'running'):<{_OUTCOME_WIDTH}}"
+        state = "running" if task.outcome is None else task.outcome or "unknown"
+        outcome = f"{shorten(state, _OUTCOME_WIDTH):<{_OUTCOME_WIDTH}}"
         yield "  ".join(
             (
                 f"{clean(task.task_id):<{width}}",
@@ -106,7 +106,7 @@ def _innermost(history: History, task: TaskSummary) -> SpanNode | None:
         nodes = history.spans_since(task.trace_id, _ALL_ENDED)[1]
     else:
         nodes = [node for root in history.roots(task.trace_id) for node in root.walk() if node.is_interrupted]
-    own = [node for node in nodes if node.attributes.get(attr.TASK_ID) == task.task_id]
+    own = [node for node in nodes if node.task_id == task.task_id]
     return max(own, key=lambda node: node.start_ns, default=None)
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from taskscope.store.history import History, SpanNode, TaskSummary
+    from taskscope.store.history import History, TaskSummary
+    from taskscope.store.nodes import SpanNode
 
     from .terminal import Screen
 
@@ -50,7 +51,7 @@ class LiveTree:
         A span whose parent is not on record yet waits for it, unless nothing more will come.
         """
         for node in (*opened, *ended):
-            if node.attributes.get(attr.TASK_ID) == self._task_id:
+            if node.task_id == self._task_id:
                 self._nodes[node.span_id] = node
         left = [(group, 0, False) for group in reversed(group_spans(self._link(is_last=is_last)))]
         while left:

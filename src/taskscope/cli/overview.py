@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from taskscope.store.history import SpanNode, TaskSummary
+    from taskscope.store.history import TaskSummary
+    from taskscope.store.nodes import SpanNode
 
     from .breakdown import Share
     from .terminal import Paint, Screen
@@ -61,8 +62,8 @@ def _tell_head(task: TaskSummary, screen: Screen, now_ns: int) -> Iterator[str]:
         f"running {describe_wait(took)}" if is_running else describe_outcome(task.outcome, task.verification)
     )
     yield f"{screen.paint.loud(clean(task.task_id))}  {paint_outcome(words, task.outcome, screen.paint)}"
-    if task.text:
-        yield label("task", screen, shorten(task.text.strip(), screen.width - _LABEL))
+    if text := task.text or ("" if task.process_id is not None else task.kind):
+        yield label("task", screen, shorten(text.strip(), screen.width - _LABEL))
     if task.repository:
         yield label("in", screen, clean(task.repository))
     time = f"{describe_time(task.started_ns)}" + ("" if is_running else f", took {describe_duration(took)}")

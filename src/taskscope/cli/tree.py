@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from taskscope.semconv import attributes as attr
 
-from .terminal import clean
+from .terminal import shorten
 from .wording import count, describe_duration, describe_wait, seconds_between
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from taskscope.store.history import SpanNode
+    from taskscope.store.nodes import SpanNode
 
     from .terminal import Screen
 
+_NAME_WIDTH = 200
+"""Signs shown of a name or a note: another sender's may have 64 KiB."""
 _RUN = 3
 """Equal spans in a row from which on they share a line."""
 
@@ -59,13 +61,16 @@ def describe_group(group: Sequence[SpanNode], screen: Screen, now_ns: int) -> st
     if len(group) == 1:
         return describe_span(group[0], screen, now_ns)
     took = sum(seconds_between(node.start_ns, node.end_ns or node.start_ns) for node in group)
-    name = f"{mark(group[0], screen)} {clean(group[0].name)} {screen.signs.times}{len(group)}"
+    name = f"{mark(group[0], screen)} {shorten(group[0].name, _NAME_WIDTH)} {screen.signs.times}{len(group)}"
     return f"{name}  {screen.paint.quiet(describe_duration(took))}"
 
 
 def describe_span(node: SpanNode, screen: Screen, now_ns: int) -> str:
     """Return mark, name, duration and notes of one span, without guides."""
-    parts = [f"{mark(node, screen)} {clean(node.name)}", screen.paint.quiet(describe_time_of(node, now_ns))]
+    parts = [
+        f"{mark(node, screen)} {shorten(node.name, _NAME_WIDTH)}",
+        screen.paint.quiet(describe_time_of(node, now_ns)),
+    ]
     return "  ".join(parts + [screen.paint.quiet(note) for note in notes(node)])
 
 
@@ -94,7 +99,7 @@ def notes(node: SpanNode) -> list[str]:
     error = facts.get(attr.ERROR_TYPE)
     if error is not None and not node.is_interrupted and f"exit {error}" not in found:
         found.append(str(error))
-    return [clean(note) for note in found]
+    return [shorten(note, _NAME_WIDTH) for note in found]
 
 
 def _outcomes(facts: dict[str, Any]) -> Iterator[str]:

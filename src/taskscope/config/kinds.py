@@ -193,3 +193,19 @@ def paths() -> Kind:
         return tuple(_absolute(part, place) for part in text.split(os.pathsep) if part)
 
     return Kind(f"paths separated by {os.pathsep!r} (a list in .agent.yml)", parse, is_list=True)
+
+
+def destinations() -> Kind:
+    """Return the kind of named URLs: `name=URL`, separated by commas; no name stands twice."""
+    named = re.compile(r"([a-z][a-z0-9_-]{0,31})=(https?://[^\s/?#,]+[^\s,]*)")
+    taken = {"otlp", "store"}  # what OTEL_EXPORTER_OTLP_* describes, and this host
+
+    def parse(text: str, _place: Place) -> tuple[tuple[str, str], ...]:
+        found = [named.fullmatch(part.strip()) for part in text.split(",")]
+        pairs = tuple((match[1], match[2]) for match in found if match is not None)
+        names = {name for name, _ in pairs}
+        if len(pairs) != len(found) or len(names) != len(pairs) or names & taken:
+            raise ValueError
+        return pairs
+
+    return Kind("name=URL, separated by commas, each name once and none of otlp, store", parse, is_url=True)

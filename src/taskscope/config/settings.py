@@ -121,7 +121,7 @@ class Settings:
         kinds.url(*_WEB),
         None,
         "Where an OpenTelemetry Collector listens for OTLP over HTTP; without it nothing leaves this host. "
-        "The other OTEL_EXPORTER_OTLP_* variables are read by the exporters themselves.",
+        "The other OTEL_EXPORTER_OTLP_* variables count too (docs/shipping.md).",
         otel=(f"{_OTLP}ENDPOINT",),
     )
     otlp_traces_endpoint: str | None = _setting(
@@ -132,6 +132,12 @@ class Settings:
     )
     otlp_metrics_endpoint: str | None = _setting(
         kinds.url(*_WEB), None, "The same for metrics alone.", otel=(f"{_OTLP}METRICS_ENDPOINT",)
+    )
+    destinations: tuple[tuple[str, str], ...] = _setting(
+        kinds.destinations(),
+        (),
+        "Further backends that get everything too, over OTLP/HTTP: `tempo=http://tempo:4318,...`. User and "
+        "password may stand in a URL.",
     )
     retention_days: float = _setting(
         kinds.number(0.01, 3650), 7.0, "How long the store and the log files keep things.", default_text="7"
@@ -301,6 +307,20 @@ class Settings:
     """OTEL_* variables of `.env` that the environment lacks; our own commands export them for the SDK."""
     known_secrets: tuple[str, ...] = field(default=(), repr=False)
     """Every secret value seen while reading, for the redactor."""
+
+    @property
+    def has_destinations(self) -> bool:
+        """Whether telemetry is to leave this host at all."""
+        endpoints = (
+            self.otlp_endpoint, self.otlp_traces_endpoint, self.otlp_logs_endpoint, self.otlp_metrics_endpoint
+        )  # fmt: skip
+        return any(endpoints) or bool(self.destinations)
+
+    @property
+    def chosen_service_name(self) -> str:
+        """The service's name where a person chose one, else empty."""
+        name = self.service_name
+        return "" if name == "taskscope" or name.startswith("unknown_service") else name
 
     @property
     def store_path(self) -> Path:

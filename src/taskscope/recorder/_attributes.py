@@ -57,7 +57,7 @@ class Bounds:
         kept: dict[str, Any] = {}
         return kept, self.add(kept, given)
 
-    def add(self, kept: dict[str, Any], given: Mapping[Any, Any]) -> int:
+    def add(self, kept: dict[str, Any], given: Mapping[Any, Any] | Sequence[tuple[Any, Any]]) -> int:
         """Add to `kept` in place; return how many were dropped of either.
 
         Beyond the limit the oldest goes, as upstream, but no key of the contract as long as there is another.

@@ -1,59 +1,36 @@
-"""What foreign span processors are served: the SDK's own read-only span, and a guard around each of them.
+"""What foreign span processors are served: upstream's own containers, and a guard around each processor.
 
-Built only where such a processor is registered. Values become what the SDK would have made of them.
+Built only where one is registered. Values become what the SDK would have made of them.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.util import BoundedList
-from opentelemetry.trace import Link
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from .span import Span, SpanEvent, SpanLink
 
 Report = Callable[[str, BaseException], None]
 """Counts an error that was kept from the host: the component, and the error."""
 _MILLISECOND = 1_000_000  # nanoseconds
 
 
-def make_readable(span: Span) -> sdk.ReadableSpan:
-    """The span as the SDK hands it to processors and exporters."""
-    limits = span._tracer.limits
-    length = limits.max_attribute_length
-    events = [
-        sdk.Event(event.name, _bind(event, limits.max_event_attributes, length), event.timestamp)
-        for event in tuple(span._events)
-    ]
-    links = [
-        Link(link.context, _bind(link, limits.max_link_attributes, length)) for link in tuple(span._links)
-    ]
-    return sdk.ReadableSpan(
-        name=span.name,
-        context=span.context,
-        parent=span.parent,
-        resource=span.resource,
-        attributes=_bind(span, limits.max_span_attributes, limits.max_span_attribute_length),
-        events=_bind_list(events, limits.max_events, span.dropped_events),
-        links=_bind_list(links, limits.max_links, span.dropped_links),
-        kind=span.kind,
-        instrumentation_info=span._instrumentation_info,
-        status=span.status,
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
-    )
+class Carrier(Protocol):
+    """A span, event or link with its attributes as they were given."""
+
+    _attributes: dict[str, Any]
+    dropped_attributes: int
 
 
-def _bind(carrier: Span | SpanEvent | SpanLink, limit: int | None, length: int | None) -> BoundedAttributes:
-    """What a span, event or link kept, in upstream's own container."""
+def bind(carrier: Carrier, limit: int | None, length: int | None) -> BoundedAttributes:
+    """What it kept, in upstream's own container."""
     values, dropped = carrier._attributes.copy(), carrier.dropped_attributes
     try:
         bound = BoundedAttributes(limit, values, max_value_len=length)
@@ -69,7 +46,8 @@ def _bind(carrier: Span | SpanEvent | SpanLink, limit: int | None, length: int |
     return bound
 
 
-def _bind_list(items: Sequence[Any], limit: int | None, dropped: int) -> Any:
+def bind_list(items: Sequence[Any], limit: int | None, dropped: int) -> Any:
+    """Events or links in upstream's own container."""
     bound = BoundedList.from_seq(limit, items)
     bound.dropped += dropped
     return bound

@@ -26,7 +26,8 @@ _REMEMBERED = 4096
 _REMEMBERED_LENGTH = 128
 _SMALLEST, _GREATEST = -(1 << 63), (1 << 63) - 1
 _DEPTH_LIMIT = 16
-_LENGTH_LIMIT = 10_000
+_ITEMS_LIMIT = 10_000
+"""Of all sequences and mappings of one record together."""
 
 
 _Shorten = Callable[[str], str]
@@ -53,6 +54,14 @@ class Cleaner:
         if text is value and len(text) <= _REMEMBERED_LENGTH:
             self._remember_text(text)
         return text
+
+    def is_plain_key(self, key: object) -> bool:
+        """Whether a key can stand as it is, and says nothing against its value."""
+        return type(key) is str and key.isascii() and self._redactor.is_plain_name(key)
+
+    def is_clean_text(self, value: str) -> bool:
+        """Whether a text holds no secret; remembered where it is short."""
+        return value in self._clean_texts or not self._redactor.has_secret(value)
 
     def attributes(self, values: Mapping[str, Any]) -> dict[str, AttributeValue]:
         """Attributes that can be stored, with our marks where something was changed."""
@@ -127,16 +136,22 @@ def _sanitize(values: Mapping[str, Any], shorten: _Shorten) -> tuple[dict[str, A
     """Values that OTLP can carry, and the keys of those that were not."""
     result: dict[str, Any] = {}
     changed: list[str] = []
+    left = [_ITEMS_LIMIT]
     for key, value in values.items():
         name, is_name_changed = (key, False) if type(key) is str and key.isascii() else _to_text(key, shorten)
-        result[name], is_changed = _to_value(value, shorten, 0)
+        result[name], is_changed = _to_value(value, shorten, 0, left)
         if is_changed or is_name_changed:
             changed.append(name)
     return result, changed
 
 
-def _to_value(value: Any, shorten: _Shorten, depth: int) -> tuple[Any, bool]:  # noqa: PLR0911  one line for each kind
-    """A value that OTLP can carry, and whether it differs from what was given."""
+def _to_value(  # noqa: PLR0911  one line for each kind
+    value: Any, shorten: _Shorten, depth: int, left: list[int]
+) -> tuple[Any, bool]:
+    """A value that OTLP can carry, and whether it differs from what was given.
+
+    `left` holds how many items may still come: a list that holds itself ten times would grow without end.
+    """
     kind = type(value)
     if kind is str:
         if len(value) > _READ_LIMIT:
@@ -155,28 +170,38 @@ def _to_value(value: Any, shorten: _Shorten, depth: int) -> tuple[Any, bool]:  #
     if depth >= _DEPTH_LIMIT:
         return "[nested too deep]", True
     try:
-        return _to_nested(value, shorten, depth + 1)
+        return _to_nested(value, shorten, depth + 1, left)
     except Exception:  # noqa: BLE001  a foreign object may do anything
         return _unreadable(value), True
 
 
-def _to_nested(value: Any, shorten: _Shorten, depth: int) -> tuple[Any, bool]:
+def _to_nested(value: Any, shorten: _Shorten, depth: int, left: list[int]) -> tuple[Any, bool]:
     if isinstance(value, Mapping):
-        result, changed = {}, len(value) > _LENGTH_LIMIT
-        for key in list(value)[:_LENGTH_LIMIT]:
+        result = {}
+        keys = _take(value, left)
+        changed = len(keys) < len(value)
+        for key in keys:
             name, is_name_changed = _to_text(key, shorten)
-            result[name], is_changed = _to_value(value[key], shorten, depth)
+            result[name], is_changed = _to_value(value[key], shorten, depth, left)
             changed = changed or is_changed or is_name_changed
         return result, changed
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
-        items = [_to_value(item, shorten, depth) for item in list(value)[:_LENGTH_LIMIT]]
-        return [item for item, _ in items], len(value) > _LENGTH_LIMIT or any(changed for _, changed in items)
+        taken = _take(value, left)
+        items = [_to_value(item, shorten, depth, left) for item in taken]
+        return [item for item, _ in items], len(taken) < len(value) or any(changed for _, changed in items)
     # An enum, a numpy number: its plain value is what was meant.
     if isinstance(value, int):
-        return _to_value(int.__int__(value), shorten, depth)
+        return _to_value(int.__int__(value), shorten, depth, left)
     if isinstance(value, float):
-        return _to_value(float.__float__(value), shorten, depth)
+        return _to_value(float.__float__(value), shorten, depth, left)
     return _to_text(value, shorten)
+
+
+def _take(value: Any, left: list[int]) -> list[Any]:
+    """As many items, or keys, as may still come."""
+    taken = list(value)[: left[0]]
+    left[0] -= len(taken)
+    return taken
 
 
 def _to_text(value: Any, shorten: _Shorten) -> tuple[str, bool]:

@@ -3,27 +3,38 @@
 Which bytes a field takes stands in `store/wire.py`. A resource and a scope are encoded once.
 """
 
+# ruff: noqa: SLF001  upstream's slots, read as they are
+
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from opentelemetry.trace import SpanKind
 
 from taskscope.store import wire
 from taskscope.store.records import AttributeValue, LogRecord, Source
 
+from ._pairs import KnownPairs
+
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadWriteLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.trace import SpanContext
+    from opentelemetry.trace import SpanContext, Status
 
     from .cleaning import Cleaner
 
 _FLAG_HAS_IS_REMOTE = 0x100
 _FLAG_IS_REMOTE = 0x200
-_KINDS = (1, 2, 3, 4, 5)
-"""OTLP's span kind by the API's: INTERNAL is 0 there and 1 here."""
-_KIND_FIELDS = tuple(b"\x30" + wire.varint(kind) for kind in range(6))
+_KIND_FIELDS = {kind: b"\x30" + wire.varint(kind.value + 1) for kind in SpanKind}
+"""OTLP's span kind is one more than the API's: INTERNAL is 0 there."""
+_LOCAL = wire.fixed32(b"\x85\x01", _FLAG_HAS_IS_REMOTE)
+_REMOTE = wire.fixed32(b"\x85\x01", _FLAG_HAS_IS_REMOTE | _FLAG_IS_REMOTE)
+_pack = struct.Struct("<Q").pack
 _SOURCES_LIMIT = 1024
+_NAMES_LIMIT = 1024
+_NAME_LENGTH = 128
 
 
 class Encoder:
@@ -31,37 +42,73 @@ class Encoder:
 
     def __init__(self, cleaner: Cleaner) -> None:
         self._cleaner = cleaner
+        self._pairs = KnownPairs(cleaner)
+        self._names: dict[str, bytes] = {}
+        self._by_tracer: dict[object, Source] = {}
         # By identity: to hash a resource is to serialize it. The objects are kept, so no id is used again.
         self._sources: dict[tuple[int, int], tuple[Source, object, object]] = {}
 
-    def span(self, span: ReadableSpan, attributes: Mapping[str, Any], *, is_end: bool) -> bytes:
-        """The body of a span's start or end; `attributes` is a copy that nobody changes any more."""
-        context = span.get_span_context()
+    def span(self, span: ReadableSpan, *, is_end: bool) -> bytes:
+        """The body of a span's start or end.
+
+        Reads the slots of upstream's spans and ours: their properties cost a call each, and some copy.
+        """
+        context, parent = span._context, span._parent
         assert context is not None
-        values = self._cleaner.attributes(attributes)
-        name = self._cleaner.text(span.name)
-        trace_id, span_id = context.trace_id.to_bytes(16), context.span_id.to_bytes(8)
-        parent_id = span.parent.span_id.to_bytes(8) if span.parent is not None else None
-        kind, start_ns = _KINDS[span.kind.value], span.start_time or 0
-        code, message = self._status(span) if is_end else (0, "")
+        # In one atomic step: another thread may still set attributes, and to iterate would fail then.
+        attributes = _copy(span._attributes)
+        encoded = self._pairs.encode(attributes)
+        if encoded is None:
+            encoded = wire.attributes(b"\x4a", self._cleaner.attributes(attributes))
         parts = [
-            b"\x0a\x10", trace_id, b"\x12\x08", span_id,
+            b"\x0a\x10", context.trace_id.to_bytes(16), b"\x12\x08", context.span_id.to_bytes(8),
             wire.text(b"\x1a", context.trace_state.to_header()) if context.trace_state else b"",
-            b"\x22\x08" + parent_id if parent_id else b"",
-            wire.text(b"\x2a", name),
-            _KIND_FIELDS[kind],
-            wire.fixed64(b"\x39", start_ns),
-            wire.fixed64(b"\x41", span.end_time or 0) if is_end else b"",
-            wire.attributes(b"\x4a", values),
-            self._rest(span) if _has_rest(span) else b"",
-            wire.status(code, message) if is_end else b"",
-            wire.fixed32(b"\x85\x01", _flags(span.parent)),
+            b"" if parent is None else b"\x22\x08" + parent.span_id.to_bytes(8),
+            self._names.get(span._name) or self._name(span._name),
+            _KIND_FIELDS[span._kind],
+            b"\x39", _time(span._start_time),
         ]  # fmt: skip
+        if is_end:
+            parts += (b"\x41", _time(span._end_time), encoded)
+            if span._events or span._links or span.dropped_attributes:
+                parts.append(self._rest(span))
+            parts.append(self._status(span._status))
+        else:
+            parts.append(encoded)
+            if span._events or span._links or span.dropped_attributes:
+                parts.append(self._rest(span))
+        parts.append(_REMOTE if parent is not None and parent.is_remote else _LOCAL)
         return b"".join(parts)
 
-    def _status(self, span: ReadableSpan) -> tuple[int, str]:
-        status = span.status
-        return status.status_code.value, self._cleaner.text(status.description) if status.description else ""
+    def sketch(self, span: ReadableSpan) -> bytes:
+        """The body of a span's start without what it says of itself: its place, its name, its time."""
+        context, parent = span._context, span._parent
+        assert context is not None
+        parts = (
+            b"\x0a\x10", context.trace_id.to_bytes(16), b"\x12\x08", context.span_id.to_bytes(8),
+            wire.text(b"\x1a", context.trace_state.to_header()) if context.trace_state else b"",
+            b"" if parent is None else b"\x22\x08" + parent.span_id.to_bytes(8),
+            self._names.get(span._name) or self._name(span._name),
+            _KIND_FIELDS[span._kind],
+            b"\x39", _time(span._start_time),
+            _REMOTE if parent is not None and parent.is_remote else _LOCAL,
+        )  # fmt: skip
+        return b"".join(parts)
+
+    def _name(self, name: str) -> bytes:
+        """The field of a name; kept, because programs use few."""
+        field = wire.text(b"\x2a", self._cleaner.text(name))
+        if len(self._names) >= _NAMES_LIMIT:
+            self._names = {}
+        if type(name) is str and len(name) <= _NAME_LENGTH:
+            self._names[name] = field
+        return field
+
+    def _status(self, status: Status) -> bytes:
+        code, description = status._status_code.value, status._description
+        if not code and not description:
+            return b"\x7a\x00"
+        return wire.status(code, self._cleaner.text(description) if description else "")
 
     def _rest(self, span: ReadableSpan) -> bytes:
         """Dropped attributes, events and links, in the order of their fields."""
@@ -164,6 +211,22 @@ class Encoder:
             encoded,
         )
 
+    def source_of(self, span: ReadableSpan) -> Source:
+        """The serialized resource and scope of a span; of ours, which have a tracer, found at once."""
+        tracer = getattr(span, "_tracer", None)
+        if tracer is None:
+            return self.source(span._resource, span._instrumentation_scope)
+        source = self._by_tracer.get(tracer)
+        if source is None:
+            if len(self._by_tracer) >= _SOURCES_LIMIT:
+                self._by_tracer.clear()
+            source = self._by_tracer[tracer] = self.source(span._resource, span._instrumentation_scope)
+        return source
+
+    def forget_sources(self) -> None:
+        """In a forked child: its resource is another one."""
+        self._by_tracer.clear()
+
     def source(self, resource: Any, scope: Any) -> Source:
         """The serialized resource and scope."""
         key = (id(resource), id(scope))
@@ -193,9 +256,16 @@ class Encoder:
         )
 
 
-def _has_rest(span: ReadableSpan) -> bool:
-    """Whether there are events, links or dropped attributes; most spans have none, and to look costs 3 us."""
-    return bool(span._events or span._links or span.dropped_attributes)  # noqa: SLF001  the properties copy
+def _copy(attributes: Any) -> Mapping[str, Any]:
+    return attributes.copy() if attributes is not None else {}
+
+
+def _time(time_ns: int | None) -> bytes:
+    """A time as OTLP has it: 0 for one before 1970, where a clock may stand that was never set."""
+    try:
+        return _pack(time_ns)
+    except struct.error:  # none at all, or beyond 64 bits
+        return _pack(0)
 
 
 def _flags(context: SpanContext | None) -> int:

@@ -32,20 +32,18 @@ class Intake:
 
     def start(self, source: Source, body: bytes) -> None:
         """Take the start of a span: a preview, which counts as nothing when it is lost."""
-        self._append(journals.SPAN, source, body, signal=None, is_precious=True)
+        self._append(journals.SPAN, source, body, None, True)  # noqa: FBT003  the hot path: names cost
 
-    def end(self, source: Source, body: bytes, *, is_precious: bool) -> None:
+    def end(self, source: Source, body: bytes, is_precious: bool) -> None:  # noqa: FBT001  the same
         """Take an ended span; precious are roots, errors, and ends of what is on record as open."""
-        reason = self._append(journals.SPAN, source, body, signal="traces", is_precious=is_precious)
+        reason = self._append(journals.SPAN, source, body, "traces", is_precious)
         if reason is not None:
             self.count_drop("traces", reason)
 
     def log(self, record: LogRecord) -> None:
         """Take a log record; precious are errors."""
         is_precious = record.severity_number >= _SEVERITY_ERROR
-        reason = self._append(
-            journals.LOG, record.source, record.encoded, signal="logs", is_precious=is_precious
-        )
+        reason = self._append(journals.LOG, record.source, record.encoded, "logs", is_precious)
         if reason is not None:
             self.count_drop("logs", reason)
 
@@ -58,9 +56,9 @@ class Intake:
                 self.start(record.source, record.body)
             else:
                 is_precious = record.parent_id is None or record.status_code == STATUS_ERROR
-                self.end(record.source, record.body, is_precious=is_precious)
+                self.end(record.source, record.body, is_precious)
         else:
-            self._append(*encode(record), signal=None, is_precious=True)
+            self._append(*encode(record), None, True)  # noqa: FBT003
 
     def wake_writer(self) -> None:
         """Have the writer look, where it rests: something else than a record wants it."""

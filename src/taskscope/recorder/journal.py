@@ -13,7 +13,7 @@ import contextlib
 import threading
 from collections import Counter, deque
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from taskscope.store import journals as layout
@@ -29,6 +29,8 @@ LIMIT_BYTES = 8 * 1024 * 1024
 MEMORY_LIMIT_BYTES = 8 * 1024 * 1024
 _ORDINARY_SHARE = 0.75
 """Of the memory, for records that are neither roots nor errors nor ends of what is on record as open."""
+_HEAD_BYTES, _ROOM, _END = layout.HEAD_BYTES, layout.SEGMENT_ROOM, layout.END
+_pack_meta, _pack_check = layout.META.pack, layout.CHECK.pack
 _OBJECT_BYTES = 128
 """About what an entry in memory costs beside its body."""
 
@@ -58,6 +60,10 @@ class _Segment:
     def __init__(self, view: layout.View) -> None:
         self.view = view
         self.head = self.tail = 0
+
+
+_NO_SEGMENT: Any = None
+"""Before the file is opened; nothing is appended then."""
 
 
 class Journal:
@@ -102,7 +108,7 @@ class Journal:
         self._ready: deque[_Segment] = deque()
         self._free: list[_Segment] = []
         self._segments = 0
-        self._active: _Segment | None = None
+        self._active = _NO_SEGMENT
         self._memory: deque[tuple[Entry, str | None]] = deque()
         self._memory_bytes = 0
         self._lost: Counter[str | None] = Counter()
@@ -111,7 +117,12 @@ class Journal:
     # --- the application's side
 
     def append(
-        self, kind: int, source: Source, body: bytes, *, signal: str | None, is_precious: bool
+        self,
+        kind: int,
+        source: Source,
+        body: bytes,
+        signal: str | None,
+        is_precious: bool,  # noqa: FBT001  hot
     ) -> str | None:
         """Take a record; None when it is kept, else why it was dropped. No system call, no wait.
 
@@ -128,9 +139,21 @@ class Journal:
                     number = self._add_source(source)
                 if number < 0:
                     kind, number, body = kind | layout.INLINE, 0, layout.with_source(source, body)
-                if not self._write(kind, number, body):
-                    self._is_inside = False
-                    return self._keep(Entry(kind, source, body), signal, is_precious=is_precious)
+                segment, size = self._active, len(body)
+                end = segment.tail + _HEAD_BYTES + size
+                if end > _ROOM:
+                    segment = self._turn(_HEAD_BYTES + size)
+                    if segment is None:
+                        self._is_inside = False
+                        return self._keep(Entry(kind, source, body), signal, is_precious=is_precious)
+                    end = segment.tail + _HEAD_BYTES + size
+                # Its body first and its head last, so that a kill leaves no half.
+                meta = _pack_meta(self._seq + 1, kind, number)
+                start, view = segment.tail, segment.view
+                view[start + _HEAD_BYTES : end + 4] = body + _END
+                view[start : start + _HEAD_BYTES] = _pack_check(size, crc32(body, crc32(meta))) + meta
+                segment.tail = end
+                self._seq += 1
                 self.appended += 1
             finally:
                 self._is_inside = False
@@ -138,28 +161,6 @@ class Journal:
             self.is_writer_resting = False
             self.wake()
         return None
-
-    def _write(self, kind: int, number: int, body: bytes) -> bool:
-        """Copy a record behind the last one, its head last, so that a kill leaves no half."""
-        segment = self._active
-        size = len(body)
-        assert segment is not None
-        start = segment.tail
-        end = start + layout.HEAD_BYTES + size
-        if end > layout.SEGMENT_ROOM:
-            segment = self._turn(layout.HEAD_BYTES + size)
-            if segment is None:
-                return False
-            start = segment.tail
-            end = start + layout.HEAD_BYTES + size
-        seq = self._seq + 1
-        meta = layout.META.pack(seq, kind, number)
-        view = segment.view
-        view[start + layout.HEAD_BYTES : end + 4] = body + layout.END
-        view[start : start + layout.HEAD_BYTES] = layout.CHECK.pack(size, crc32(body, crc32(meta))) + meta
-        segment.tail = end
-        self._seq = seq
-        return True
 
     def _turn(self, size: int) -> _Segment | None:
         """The next segment, a new one if need be; None where the record does not fit or the file is full."""
@@ -324,7 +325,7 @@ class Journal:
                 self._file = None
             self._ready.clear()
             self._free.clear()
-            self._active = None
+            self._active = _NO_SEGMENT
             return is_empty
 
     def give_up_memory(self) -> Counter[str | None]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _WAITING = 16
+_SHIPPER = "taskscope.shipper"
 
 
 class LogTaker(Protocol):
@@ -186,7 +187,8 @@ class _Pipeline(logging.Handler):
         except OSError as error:
             reason = error.strerror or str(error)
             self._warn("file", f"the log file cannot be written ({reason}); lines go without it until it can")
-        if self._recording is not None:
+        # What the shipper says of its own requests would make another request.
+        if self._recording is not None and record.name != _SHIPPER:
             self._submit(self._recording, line, record)
         if record.levelno >= self._stream.level:
             # A closed pipe or stream: nobody is there to be told.

@@ -1,4 +1,4 @@
-"""Where spans and log records come in: encoded on the application's thread, and copied into the journal.
+"""Where the providers of others hand over what they have: spans to the sink, log records to the intake.
 
 Nothing in here raises into the application: what cannot be recorded is counted as dropped.
 """
@@ -6,16 +6,12 @@ Nothing in here raises into the application: what cannot be recorded is counted 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor
-from opentelemetry.trace import StatusCode
 
 from taskscope.semconv import attributes as attr
-from taskscope.store.roles import RECORDED_AT_START, find_role
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -24,142 +20,53 @@ if TYPE_CHECKING:
 
     from .encoding import Encoder
     from .intake import Intake
+    from .sink import RecordingSink, Stamp
     from .writer import Writer
 
-Stamp: TypeAlias = "Callable[[Context | None], Mapping[str, str]]"
-"""Says what every record made in a context carries: the task's id and kind; empty outside of any task."""
-
-YOUNG_NS: Final = 250_000_000
-"""A span of another role is put on record as open once it is as old as this."""
 _MILLISECONDS: Final = 1000
 _SHUTDOWN_S: Final = 2.0
 
 
 class RecordingSpanProcessor(SpanProcessor):
-    """Records the start of spans that must survive a kill, and the end of every sampled span."""
+    """Hands the spans of a provider that is not ours to the sink."""
 
-    def __init__(self, encoder: Encoder, intake: Intake, writer: Writer, stamp: Stamp) -> None:
+    def __init__(self, sink: RecordingSink) -> None:
         self.is_active = True
         """Providers cannot let a processor go; one that is not active does nothing."""
-        self._encoder = encoder
-        self._intake = intake
-        self._writer = writer
-        self._stamp = stamp
-        self._recorded: set[int] = set()
-        self._young: dict[int, Span] = {}
-        """Open spans that are not on record, oldest first."""
+        self._sink = sink
+        self._open: set[int] = set()
         self._inherited: set[int] = set()
         self._pid = os.getpid()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Stamp a foreign span; record the start of what must survive a kill."""
-        try:
-            if not self.is_active or not span.context.trace_flags.sampled:
-                return
+        """Hand on a sampled span."""
+        if self.is_active and span.context.trace_flags.sampled:
             self._notice_fork()
-            attributes: Mapping[str, Any] = span._attributes or {}  # noqa: SLF001  the public property copies
-            if attr.TASK_ID not in attributes and (stamps := self._stamp(parent_context)):
-                span.set_attributes(stamps)
-            span_id = span.context.span_id
-            if find_role(attributes, span.kind.value + 1) in RECORDED_AT_START:
-                body = self._encoder.span(span, _copy_attributes(span), is_end=False)
-                self._record_around(span)
-                self._recorded.add(span_id)
-                self._intake.start(self._encoder.source(span.resource, span.instrumentation_scope), body)
-            else:
-                self._young[span_id] = span
-                self._intake.wake_writer()
-        except Exception as error:  # noqa: BLE001  the border to the host
-            self._intake.count_error("processor", type(error).__qualname__)
+            self._open.add(span.context.span_id)
+            self._sink.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Record an ended span."""
+        """Hand on a sampled span; not in a forked child, where its parent process ends it."""
         context = span.context
-        try:
-            if not self.is_active or context is None or not context.trace_flags.sampled:
-                return
+        if self.is_active and context is not None and context.trace_flags.sampled:
             self._notice_fork()
-            span_id = context.span_id
-            if span_id in self._inherited:
-                return  # the parent process ends it
-            # Out of the young ones first: from here on the sweep does not record its start any more.
-            was_young = self._young.pop(span_id, None) is not None
-            if not was_young:
-                self._recorded.discard(span_id)
-            is_precious = not was_young or span.parent is None or span.status.status_code is StatusCode.ERROR
-            body = self._encoder.span(span, _copy_attributes(span), is_end=True)
-            source = self._encoder.source(span.resource, span.instrumentation_scope)
-            self._record_around(span)
-            self._intake.end(source, body, is_precious=is_precious)
-        except Exception as error:  # noqa: BLE001  the border to the host
-            self._intake.count_error("processor", type(error).__qualname__)
-            self._intake.count_drop("traces", "encode_error")
-
-    def sweep(self) -> float | None:
-        """Record the starts of spans that are not young any more; seconds until the next one is due.
-
-        Called on the writer's thread.
-        """
-        while self._young:
-            try:
-                span_id, span = next(iter(self._young.items()))
-            except (StopIteration, RuntimeError):  # the application was faster
-                continue
-            age_ns = time.time_ns() - (span.start_time or 0)
-            if 0 <= age_ns < YOUNG_NS:
-                return (YOUNG_NS - age_ns) / 1e9
-            self._record_late(span_id, span)
-        return None
-
-    def before_fork(self) -> None:
-        """Record the starts of all open spans: what a child makes may belong below any of them."""
-        for span_id, span in list(self._young.items()):
-            self._record_late(span_id, span)
-
-    def _record_around(self, span: ReadableSpan) -> None:
-        """Record the starts of the young spans around one that goes on record.
-
-        A kill must not leave it behind without its parents.
-        """
-        around: list[tuple[int, Span]] = []
-        parent = span.parent
-        while parent is not None and (young := self._young.get(parent.span_id)) is not None:
-            around.append((parent.span_id, young))
-            parent = young.parent
-        for span_id, young in reversed(around):
-            self._record_late(span_id, young)
-
-    def _record_late(self, span_id: int, span: Span) -> None:
-        """Record the start of a span unless it ends meanwhile: its end must not come first."""
-        try:
-            body = self._encoder.span(span, _copy_attributes(span), is_end=False)
-            source = self._encoder.source(span.resource, span.instrumentation_scope)
-        except Exception as error:  # noqa: BLE001  its end may fare better
-            self._young.pop(span_id, None)
-            self._intake.count_error("processor", type(error).__qualname__)
-            return
-        with self._intake.journal.lock:
-            self._recorded.add(span_id)
-            if self._young.pop(span_id, None) is None:
-                self._recorded.discard(span_id)
-                return
-            self._intake.start(source, body)
+            self._open.discard(context.span_id)
+            if context.span_id not in self._inherited:
+                self._sink.on_end(span)
 
     def _notice_fork(self) -> None:
-        """In a forked child: what was open belongs to the parent."""
         if self._pid != os.getpid():
             self._pid = os.getpid()
-            self._inherited = self._recorded | set(self._young)
-            self._recorded, self._young = set(), {}
+            self._inherited, self._open = self._inherited | self._open, set()
 
     def shutdown(self) -> None:
         """Flush for at most two seconds; the recording itself ends with `Recording.shutdown`."""
         if self.is_active:
-            self._writer.flush(_SHUTDOWN_S)
+            self._sink.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Whether all ended spans are stored."""
-        return not self.is_active or self._writer.flush(timeout_millis / _MILLISECONDS)
+        return not self.is_active or self._sink.force_flush(timeout_millis)
 
 
 class RecordingLogProcessor(LogRecordProcessor):
@@ -194,10 +101,3 @@ class RecordingLogProcessor(LogRecordProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Whether all records are stored."""
         return not self.is_active or self._writer.flush(timeout_millis / _MILLISECONDS)
-
-
-def _copy_attributes(span: ReadableSpan) -> dict[str, Any]:
-    """A copy in one atomic step: another thread may still set attributes, and to iterate would fail then."""
-    attributes = span._attributes  # noqa: SLF001  the public property copies
-    copy = getattr(attributes, "copy", None)
-    return copy() if copy is not None else dict(attributes or {})

@@ -10,24 +10,28 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.environment_variables import OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED
 from opentelemetry.sdk.environment_variables._internal import parse_boolean_environment_variable
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import sampling
 from opentelemetry.sdk.util.instrumentation import InstrumentationInfo, InstrumentationScope
 from opentelemetry.trace import NoOpTracer
 
 from ._clock import Clock
 from ._readable import GuardedProcessors
-from .tracer import OwnRandomIds, Sink, Tracer
+from .tracer import OwnRandomIds, Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from opentelemetry.metrics import MeterProvider
-    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.id_generator import IdGenerator
     from opentelemetry.sdk.trace.sampling import Sampler
     from opentelemetry.trace import Tracer as ApiTracer
+
+    from .span import Sink
 
 
 _MILLISECOND = 1_000_000  # nanoseconds
@@ -63,7 +67,7 @@ class RecordingTracerProvider(sdk.TracerProvider):
         super().__init__(
             sampler, resource, shutdown_on_exit,
             active_span_processor or GuardedProcessors(self._report),
-            id_generator or OwnRandomIds(), span_limits,
+            id_generator or OwnRandomIds(), span_limits or _read_limits(),
             meter_provider=meter_provider, _tracer_configurator=_tracer_configurator,
         )  # fmt: skip
         self._own_tracers = cast("dict[InstrumentationScope, Tracer]", self._tracers)
@@ -143,16 +147,45 @@ class RecordingTracerProvider(sdk.TracerProvider):
 
     def shutdown(self) -> None:
         """Shut down the sink and all foreign processors."""
-        for close in (self._sink.shutdown if self._sink is not None else None, super().shutdown):
+        sink = self._sink
+        for close in (*(() if sink is None else (sink.shutdown,)), super().shutdown):
             try:
-                if close is not None:
-                    close()
+                close()
             except Exception as error:  # noqa: BLE001  the border to the host
                 self._report("processor", error)
 
     def _report(self, component: str, error: BaseException) -> None:
         with contextlib.suppress(Exception):  # who counts errors may fail too, and nobody is left to tell
             self._on_error(component, type(error).__qualname__)
+
+
+def _read_limits() -> sdk.SpanLimits:
+    """The environment's; where one is no number, the defaults and a warning: upstream raises at the host."""
+    try:
+        return sdk.SpanLimits()
+    except ValueError as error:
+        sdk.logger.warning("%s; the default limits of spans stand.", error)
+    unlimited = sdk.SpanLimits.UNSET
+    return sdk.SpanLimits(128, 128, 128, 128, 128, 128, unlimited, unlimited)
+
+
+def try_out() -> None:
+    """Make a span with all its parts; raises where the SDK has other insides than this was built for."""
+    errors: list[tuple[str, str]] = []
+    provider = RecordingTracerProvider(
+        sampling.DEFAULT_ON,
+        Resource({}),
+        shutdown_on_exit=False,
+        on_error=lambda *error: errors.append(error),
+        meter_provider=NoOpMeterProvider(),
+    )
+    provider.add_span_processor(sdk.SpanProcessor())
+    with provider.get_tracer("trial").start_as_current_span("trial", attributes={"list": [1]}) as span:
+        span.add_event("trial", {"list": [1]})
+        span.add_link(span.get_span_context())
+    if errors:
+        msg = f"a span could not be made with this OpenTelemetry SDK: {errors}"
+        raise RuntimeError(msg)
 
 
 def _describe_as_before_scopes(scope: InstrumentationScope) -> InstrumentationInfo:

@@ -1,17 +1,19 @@
 """Puts the recorder into the program: into a provider that is there, else into one of its own.
 
-The SDK is imported here, when `install` is called, and not before. `OTEL_*` variables of the SDK and its
-stock exporters count as always.
+The SDK is imported here, when `install` is called, and not before. `OTEL_*` variables of the SDK count as
+always; what is recorded leaves by the shipper, not by exporters of the SDK.
 """
 
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from taskscope.store.balance import note_expired
 from taskscope.store.retention import Limits
 from taskscope.store.session import StoreSession
 
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
     from taskscope.config import Settings
     from taskscope.redaction import Redactor
 
-    from .processor import RecordingSpanProcessor, Stamp
+    from .sink import RecordingSink, Stamp
+
+_logger = logging.getLogger(__name__)
 
 _DAY_NS = 86_400 * 10**9
 EXIT_TIMEOUT_S = 2.0
@@ -55,13 +59,15 @@ def install(
     metric_readers: Sequence[MetricReader] = (),
     drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None = None,
     stamp: Stamp = _stamp_nothing,
+    on_stored: Callable[[], object] = lambda: None,
 ) -> Recording:
     """The recording of this process for the store of these settings; the one that runs already, if it does.
 
     Opens no file and starts no thread before the first record. With TASKSCOPE_DISABLED or OTEL_SDK_DISABLED
     nothing is set up at all. `metric_readers` serve the host's own SDK instruments; `drain_errors` is asked
     at each write for errors that guards elsewhere counted; `stamp` says what every record of a context
-    carries, so that foreign spans and logs get it too.
+    carries, so that foreign spans and logs get it too; `on_stored` is called on the writer's thread when
+    records have come into the store.
     """
     if settings.disabled:
         return Recording(settings.store_path)
@@ -69,7 +75,12 @@ def install(
         for recording in _installed:
             if recording.store_path == settings.store_path and not recording.is_closed:
                 return recording
-        recording = _build(settings, redactor, metric_readers, drain_errors, stamp)
+        try:
+            recording = _build(settings, redactor, metric_readers, drain_errors, stamp, on_stored=on_stored)
+        except Exception as error:  # noqa: BLE001  the border to the host
+            # The SDK refuses some OTEL_* values as soon as it is imported.
+            _logger.warning("taskscope: nothing is recorded, setting up failed: %s", error)
+            return Recording(settings.store_path)
         _installed[:] = [one for one in _installed if not one.is_closed] + [recording]
     return recording
 
@@ -80,30 +91,33 @@ def _build(
     metric_readers: Sequence[MetricReader],
     drain_errors: Callable[[], Mapping[tuple[str, str], int]] | None,
     stamp: Stamp,
+    *,
+    on_stored: Callable[[], object],
 ) -> Recording:
-    from .processor import RecordingLogProcessor, RecordingSpanProcessor
+    from .processor import RecordingLogProcessor
+    from .sink import RecordingSink
 
     path = settings.store_path
-    cleaner = Cleaner(redactor)
-    encoder = Encoder(cleaner)
+    encoder = Encoder(Cleaner(redactor))
     journal = Journal(path.parent / "journal")
     limits = Limits(int(settings.retention_days * _DAY_NS), settings.store_limit_bytes)
     writer = Writer(
-        journal, lambda find_lock: StoreSession(path, find_lock, limits=limits), drain_errors=drain_errors
+        journal,
+        lambda find_lock: StoreSession(path, find_lock, limits=limits, note_expired=note_expired),
+        drain_errors=drain_errors,
+        on_stored=on_stored,
     )
     intake = Intake(journal, writer)
     resource = _make_resource(settings)
     recording = Recording(path, intake, writer, encoder.resource(resource.attributes))
-    span_processor = RecordingSpanProcessor(encoder, intake, writer, stamp)
+    sink = RecordingSink(encoder, intake, writer, stamp)
     log_processor = RecordingLogProcessor(encoder, intake, writer, stamp)
-    writer.sweep, writer.before_fork = span_processor.sweep, span_processor.before_fork
-    tracer_provider = _join_tracer_provider(resource, span_processor, recording)
+    writer.serve(sink)
+    _join_tracer_provider(resource, sink, recording)
     logger_provider = _find_logger_provider(resource)
     # Ours first: what the application waits for must not wait for a foreign exporter's lock.
     logger_provider.add_log_record_processor(log_processor)
-    recording.on_shutdown(lambda: setattr(span_processor, "is_active", False))
     recording.on_shutdown(lambda: setattr(log_processor, "is_active", False))
-    _add_exporters(settings, recording, cleaner, tracer_provider, logger_provider)
     _set_meter_provider(settings, recording, resource, metric_readers)
     atexit.register(recording.shutdown, EXIT_TIMEOUT_S)
     return recording
@@ -123,28 +137,42 @@ def _make_resource(settings: Settings) -> Resource:
     return Resource.create(attributes)
 
 
-def _join_tracer_provider(
-    resource: Resource, processor: RecordingSpanProcessor, recording: Recording
-) -> TracerProvider:
+def _join_tracer_provider(resource: Resource, sink: RecordingSink, recording: Recording) -> TracerProvider:
     """The program's provider, joined; else one of ours, without the SDK's own exit hook: ours is bounded."""
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
 
-    from .provider import RecordingTracerProvider
+    from .processor import RecordingSpanProcessor
 
-    provider = trace.get_tracer_provider()
+    provider: Any = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
-        provider = RecordingTracerProvider(
-            resource=resource, shutdown_on_exit=False, sink=processor, on_error=recording.count_error
-        )
+        provider = _make_tracer_provider(resource, recording)
         trace.set_tracer_provider(provider)
-    elif isinstance(provider, RecordingTracerProvider) and provider.sink is None:
-        provider.sink = processor  # an earlier recording left it
+    # Only ours have a sink; it is free when the provider is new, or an earlier recording left it.
+    if getattr(provider, "sink", sink) is None:
+        provider.sink = sink
+        recording.on_shutdown(lambda: setattr(provider, "sink", None))
     else:
+        processor = RecordingSpanProcessor(sink)
         provider.add_span_processor(processor)
-        return provider
-    recording.on_shutdown(lambda: setattr(provider, "sink", None))
-    return provider
+        recording.on_shutdown(lambda: setattr(processor, "is_active", False))
+    return cast("TracerProvider", provider)
+
+
+def _make_tracer_provider(resource: Resource, recording: Recording) -> TracerProvider:
+    """One of ours; upstream's, where a newer SDK has other insides than ours needs: slower, nothing lost."""
+    from opentelemetry.sdk.trace import TracerProvider
+
+    try:
+        from .provider import RecordingTracerProvider, try_out
+
+        try_out()
+        return RecordingTracerProvider(
+            resource=resource, shutdown_on_exit=False, on_error=recording.count_error
+        )
+    except Exception as error:  # noqa: BLE001  the border to the host
+        recording.count_error("recorder", type(error).__qualname__)
+        return TracerProvider(resource=resource, shutdown_on_exit=False)
 
 
 def _find_logger_provider(resource: Resource) -> LoggerProvider:
@@ -156,28 +184,6 @@ def _find_logger_provider(resource: Resource) -> LoggerProvider:
         provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
         _logs.set_logger_provider(provider)
     return provider
-
-
-def _add_exporters(
-    settings: Settings,
-    recording: Recording,
-    cleaner: Cleaner,
-    tracer_provider: TracerProvider,
-    logger_provider: LoggerProvider,
-) -> None:
-    """The stock OTLP exporters, where an endpoint is set; they too get cleaned records only."""
-    if settings.otlp_endpoint or settings.otlp_traces_endpoint:
-        from .exporting import make_span_processor
-
-        span_processor = make_span_processor(cleaner)
-        tracer_provider.add_span_processor(span_processor)
-        recording.on_shutdown(span_processor.shutdown)
-    if settings.otlp_endpoint or settings.otlp_logs_endpoint:
-        from .exporting import make_log_processor
-
-        log_processor = make_log_processor(cleaner)
-        logger_provider.add_log_record_processor(log_processor)
-        recording.on_shutdown(log_processor.shutdown)
 
 
 def _set_meter_provider(

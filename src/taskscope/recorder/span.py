@@ -10,27 +10,27 @@ from __future__ import annotations
 import logging
 import os
 import traceback
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.semconv.attributes import exception_attributes as exceptions
 from opentelemetry.trace import Link, Status, StatusCode
 
-from ._readable import make_readable
+from ._parts import SpanEvent, SpanLink, is_link
+from ._readable import bind, bind_list
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from opentelemetry.context import Context
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationInfo, InstrumentationScope
     from opentelemetry.trace import SpanContext, SpanKind
 
-    from .tracer import Tracer
+    from ._attributes import Bounds
 
-_logger = logging.getLogger(
-    "opentelemetry.sdk.trace"
-)  # hosts know, and silence, upstream's warnings by this name
+_logger = logging.getLogger("opentelemetry.sdk.trace")  # hosts know, and silence, warnings by upstream's name
 
 UNSET = Status(StatusCode.UNSET)
 
@@ -46,33 +46,51 @@ def _count_fork() -> None:
 os.register_at_fork(after_in_child=_count_fork)
 
 
-class SpanEvent(sdk.Event):
-    """An event with its attributes as they were given."""
+class Sink(Protocol):
+    """Who records sampled spans, called before any foreign processor."""
 
-    __slots__ = ("_attributes", "_name", "_timestamp", "dropped_attributes")
+    def on_start(self, span: Span, parent_context: Context | None) -> None:
+        """Take a span that started; attributes may be set on it."""
 
-    _attributes: dict[str, Any]
-    dropped_attributes: int
+    def on_end(self, span: Span) -> None:
+        """Take a span that ended in the process that started it.
 
-    def __init__(self, name: str, attributes: dict[str, Any], timestamp: int, dropped: int) -> None:
-        self._name = name
-        self._attributes = attributes
-        self._timestamp = timestamp
-        self.dropped_attributes = dropped
+        Another thread may still be inside of a setter: attributes are copied before they are walked through.
+        """
+
+    def force_flush(self, timeout_millis: int) -> bool:
+        """Whether all that was taken is safe."""
+
+    def shutdown(self) -> None:
+        """Take no more."""
 
 
-class SpanLink(Link):
-    """A link with its attributes as they were given."""
+class Origin(Protocol):
+    """What a span asks of its tracer."""
 
-    __slots__ = ("_attributes", "_context", "dropped_attributes")
+    bounds: Bounds
+    event_bounds: Bounds
+    events_limit: int
+    instrumentation_info: InstrumentationInfo
+    is_metered: bool
+    limits: sdk.SpanLimits
+    link_bounds: Bounds
+    links_limit: int
+    report: Callable[[str, BaseException], None]
+    resource: Resource
+    scope: InstrumentationScope
+    sink: Sink | None
+    span_processor: Any
+    ticks: Callable[[], int]
 
-    _attributes: dict[str, Any]
-    dropped_attributes: int
+    def select(self, bounds: Bounds, attributes: Mapping[str, Any] | None) -> tuple[dict[str, Any], int]:
+        """What an event or link keeps of its attributes, and how many it drops."""
 
-    def __init__(self, context: SpanContext, attributes: dict[str, Any], dropped: int) -> None:
-        self._context = context
-        self._attributes = attributes
-        self.dropped_attributes = dropped
+    def serve_end(self, span: Span) -> None:
+        """Tell foreign processors."""
+
+    def count_end(self, span: Span) -> None:
+        """Tell the SDK's own metrics."""
 
 
 class Span(sdk.Span):
@@ -97,7 +115,7 @@ class Span(sdk.Span):
         "_set_status_on_exception",
         "_start_time",
         "_status",
-        "_tracer",  # Tracer: resource, scope, limits; a key by which to remember them
+        "_tracer",  # Origin, its tracer: resource, scope, limits
         "dropped_attributes",
         "dropped_events",
         "dropped_links",
@@ -118,7 +136,7 @@ class Span(sdk.Span):
     _set_status_on_exception: bool
     _start_time: int
     _status: Status
-    _tracer: Tracer
+    _tracer: Origin
     dropped_attributes: int
     dropped_events: int
     dropped_links: int
@@ -157,7 +175,7 @@ class Span(sdk.Span):
         ):
             attributes[key] = value
         elif isinstance(key, str):
-            self._add_attributes({key: value})
+            self._add_attributes([(key, value)])
         else:
             self.dropped_attributes += 1
 
@@ -177,7 +195,7 @@ class Span(sdk.Span):
         else:
             self._add_attributes(given)
 
-    def _add_attributes(self, given: Mapping[Any, Any]) -> None:
+    def _add_attributes(self, given: Mapping[Any, Any] | Sequence[tuple[Any, Any]]) -> None:
         try:
             self.dropped_attributes += self._tracer.bounds.add(self._attributes, given)
         except Exception as error:  # noqa: BLE001  the border to the host
@@ -333,12 +351,31 @@ class Span(sdk.Span):
         self.end()
 
     def _readable_span(self) -> sdk.ReadableSpan:
-        return make_readable(self)
-
-
-def is_link(context: SpanContext | None, attributes: Mapping[str, Any] | None) -> bool:
-    """Whether a link says anything."""
-    return bool(context and (context.is_valid or attributes or context.trace_state))
+        """What the SDK hands to processors and exporters."""
+        limits = self._tracer.limits
+        length = limits.max_attribute_length
+        events = [
+            sdk.Event(event.name, bind(event, limits.max_event_attributes, length), event.timestamp)
+            for event in tuple(self._events)
+        ]
+        links = [
+            Link(link.context, bind(link, limits.max_link_attributes, length)) for link in tuple(self._links)
+        ]
+        return sdk.ReadableSpan(
+            name=self._name,
+            context=self._context,
+            parent=self._parent,
+            resource=self._resource,
+            attributes=bind(self, limits.max_span_attributes, limits.max_span_attribute_length),
+            events=bind_list(events, limits.max_events, self.dropped_events),
+            links=bind_list(links, limits.max_links, self.dropped_links),
+            kind=self._kind,
+            instrumentation_info=self._instrumentation_info,
+            status=self._status,
+            start_time=self._start_time,
+            end_time=self._end_time,
+            instrumentation_scope=self._instrumentation_scope,
+        )
 
 
 def _message_of(error: BaseException) -> str:

@@ -5,17 +5,12 @@ Ids, context and slots are made inline, because most of what a span costs is cal
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
-from opentelemetry.context import _RUNTIME_CONTEXT, Context
-from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import sampling
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
@@ -25,12 +20,11 @@ from opentelemetry.trace.span import DEFAULT_TRACE_STATE
 
 from . import span as spans
 from ._attributes import Bounds
-from ._readable import make_readable
+from ._current import CurrentSpan, get_current
 from .span import UNSET, Span
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
+    from opentelemetry.context import Context
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanLimits
@@ -38,8 +32,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Link
 
     from ._clock import Clock
-
-_F = TypeVar("_F", bound=Callable[..., Any])
+    from .span import Sink
 
 _NOBODY = -1
 """The generation of a span that no process records."""
@@ -54,36 +47,11 @@ _random = random.Random()  # noqa: S311  ids are no secrets
 os.register_at_fork(after_in_child=_random.seed)
 _new: Callable[[type[Any]], Any] = object.__new__
 _new_context: Callable[[type[SpanContext], tuple[Any, ...]], SpanContext] = tuple.__new__
-_set_item: Callable[[Any, str, object], None] = dict.__setitem__
-
-# The variable itself where upstream's default runtime context is in use: three calls less for each span.
-_runtime: Any = (
-    _RUNTIME_CONTEXT._current_context if type(_RUNTIME_CONTEXT) is ContextVarsRuntimeContext else None
-)
-_get_current: Callable[[], Context] = _runtime.get if _runtime is not None else context_api.get_current
-_attach: Callable[[Context], Any] = _runtime.set if _runtime is not None else context_api.attach
-_detach: Callable[[Any], None] = _runtime.reset if _runtime is not None else _RUNTIME_CONTEXT.detach
 
 
 def _draw_nothing(_bits: int) -> int:
     """Ids come from a foreign generator."""
     raise NotImplementedError
-
-
-class Sink(Protocol):
-    """Who records sampled spans, called before any foreign processor."""
-
-    def on_start(self, span: Span, parent_context: Context | None) -> None:
-        """Take a span that started; attributes may be set on it."""
-
-    def on_end(self, span: Span) -> None:
-        """Take a span that ended in the process that started it."""
-
-    def force_flush(self, timeout_millis: int) -> bool:
-        """Whether all that was taken is safe."""
-
-    def shutdown(self) -> None:
-        """Take no more."""
 
 
 class OwnRandomIds(RandomIdGenerator):
@@ -158,7 +126,11 @@ class Tracer(sdk.Tracer):
         set_status_on_exception: bool = True,
     ) -> trace_api.Span:
         """A span that started, child of the current one or of that in `context`; empty if unsampled."""
-        outer = (_get_current() if context is None else context).get(_SPAN_KEY)
+        try:
+            outer = (get_current() if context is None else context).get(_SPAN_KEY)
+        except Exception as error:  # noqa: BLE001  the border to the host: no context at all
+            self.report("recorder", error)
+            outer = None
         parent: SpanContext | None
         if type(outer) is Span:
             parent = outer._context
@@ -342,83 +314,12 @@ class Tracer(sdk.Tracer):
         """Hand an ended span to foreign processors, as upstream would."""
         try:
             self.span_processor._on_ending(span)
-            self.span_processor.on_end(make_readable(span))
+            self.span_processor.on_end(span._readable_span())
         except Exception as error:  # noqa: BLE001  the border to the host
             self.report("processor", error)
 
 
 _Decided = tuple[SpanContext, Mapping[str, Any] | None, bool]
-
-
-class CurrentSpan:
-    """A span that is current while this is entered; what `Tracer.start_as_current_span` returns."""
-
-    __slots__ = (
-        "_attributes", "_context", "_end_on_exit", "_kind", "_links", "_name", "_record_exception",
-        "_set_status_on_exception", "_span", "_start_time", "_token", "_tracer",
-    )  # fmt: skip
-
-    _attributes: Mapping[str, Any] | None
-    _context: Context | None
-    _end_on_exit: bool
-    _kind: SpanKind
-    _links: Sequence[Link] | None
-    _name: str
-    _record_exception: bool
-    _set_status_on_exception: bool
-    _span: trace_api.Span
-    _start_time: int | None
-    _token: Any
-    _tracer: Tracer
-
-    def __enter__(self) -> trace_api.Span:
-        self._span = span = self._tracer.start_span(
-            self._name, self._context, self._kind, self._attributes, self._links, self._start_time,
-            self._record_exception, self._set_status_on_exception,
-        )  # fmt: skip
-        context = Context(_get_current())
-        _set_item(context, _SPAN_KEY, span)
-        self._token = _attach(context)
-        return span
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            _detach(self._token)
-        except Exception:  # noqa: BLE001  it was left in another context than it was entered in
-            context_api.detach(self._token)  # says so in the log, as upstream
-        span = self._span
-        # What is no Exception, a generator's end say, is no error (upstream #4484).
-        if error is not None and isinstance(error, Exception) and isinstance(span, Span):
-            span.fail(error, is_event=self._record_exception, is_status=self._set_status_on_exception)
-        if self._end_on_exit:
-            span.end()
-
-    def __call__(self, function: _F) -> _F:
-        """The function with a new span around each call."""
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def call_async(*args: Any, **kwargs: Any) -> Any:
-                with self._fresh():
-                    return await function(*args, **kwargs)
-
-            return cast("_F", call_async)
-
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with self._fresh():
-                return function(*args, **kwargs)
-
-        return cast("_F", call)
-
-    def _fresh(self) -> CurrentSpan:
-        fresh: CurrentSpan = _new(CurrentSpan)
-        for name in self.__slots__:
-            if name not in {"_span", "_token"}:
-                setattr(fresh, name, getattr(self, name))
-        return fresh
 
 
 def _samples_by_default(sampler: sampling.Sampler) -> bool:

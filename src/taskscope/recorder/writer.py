@@ -63,8 +63,17 @@ class Session(Protocol):
         """End; `is_done` unless something is left in the journal."""
 
 
-Sweep = Callable[[], float | None]
-"""Records the starts of spans that have been open for long; seconds until it wants to be asked again."""
+class OpenSpans(Protocol):
+    """Who knows which spans are open: `sink.RecordingSink`."""
+
+    def sweep(self) -> float | None:
+        """Record the starts of those open for long; seconds until the next one is due."""
+
+    def before_fork(self) -> None:
+        """Record their starts: what a child makes may belong below any of them."""
+
+    def begin_in_child(self) -> None:
+        """Forget them: they are the parent's."""
 
 
 class Writer:
@@ -85,8 +94,7 @@ class Writer:
         self._journal = journal
         self._make_session = make_session
         self._drain_errors = drain_errors or dict
-        self.sweep: Sweep = lambda: None
-        self.before_fork: Callable[[], object] = lambda: None
+        self._spans: OpenSpans | None = None
         self._on_stored = on_stored
         journal.wake = self.wake
         self._inherited: list[object] = []
@@ -115,6 +123,10 @@ class Writer:
         self._try_again_at = 0.0
         self._has_warned = False
         self._beat_at = 0.0
+
+    def serve(self, spans: OpenSpans) -> None:
+        """Ask it now and then to record what has been open for long."""
+        self._spans = spans
 
     # --- the application's side
 
@@ -211,7 +223,7 @@ class Writer:
 
     def _turn(self) -> None:
         """Rest until something comes, gather more for a moment, write it."""
-        self._rest(self.sweep())
+        self._rest(self._spans.sweep() if self._spans is not None else None)
         with self._store_lock:
             if self._forced or time.monotonic() >= self._try_again_at:
                 self._write_all()
@@ -279,11 +291,12 @@ class Writer:
         with self._lock:
             accounts, self._accounts = self._accounts, Accounts()
         began = time.monotonic()
+        records, told = _decode(batch)  # what cannot be read is told with the batch, once
+        told.add(accounts)
         try:
-            records = _decode(batch, accounts)
             if self._session is None:
                 self._session = self._make_session(lambda: self._journal.process_lock)
-            self._session.write(records, accounts, journal_seq=batch.last_seq)
+            self._session.write(records, told, journal_seq=batch.last_seq)
         except BaseException as error:  # noqa: BLE001  the border to the host
             with self._lock:
                 self._accounts.add(accounts)
@@ -303,6 +316,8 @@ class Writer:
         if batch is not None:
             self._journal.release(batch)
             self._unreleased = None
+            with contextlib.suppress(Exception):
+                self._on_stored()  # first: who then sees by `flush` that all is stored finds that it was told
             self._stored += len(batch.entries)
 
     def _narrow(self, batch: Batch) -> bool | None:
@@ -339,8 +354,6 @@ class Writer:
         self._pause_s = self._try_again_at = 0.0
         with self._lock:
             self._accounts.write_durations_s.append(seconds)
-        with contextlib.suppress(Exception):
-            self._on_stored()
 
     def _leave(self, given_up: Counter[str | None]) -> None:
         """Close journal and session; both files go when nothing stands in them."""
@@ -364,7 +377,8 @@ class Writer:
 
     def _before_fork(self) -> None:
         with contextlib.suppress(Exception):
-            self.before_fork()
+            if self._spans is not None:
+                self._spans.before_fork()
         self._has_store_lock = self._store_lock.acquire(timeout=_FORK_PATIENCE_S)
         # In the order in which an application's thread takes them.
         self._journal.lock.acquire()
@@ -384,19 +398,21 @@ class Writer:
         self._inherited.append((self._session, self._thread, self._lock, self._store_lock))
         is_closed = self._is_closed
         self._journal.begin_in_child()
+        if self._spans is not None:
+            self._spans.begin_in_child()
         self._begin()
         self._is_closed = is_closed
 
 
-def _decode(batch: Batch, accounts: Accounts) -> list[Record]:
+def _decode(batch: Batch) -> tuple[list[Record], Accounts]:
     """The records of a batch; what cannot be read back is dropped and counted."""
-    records = []
+    records, accounts = [], Accounts()
     for entry in batch.entries:
         try:
             records.append(decode(entry.kind, entry.source, entry.body))
         except ValueError:
             accounts.dropped[_SIGNALS.get(entry.kind, "logs"), "encode_error"] += 1
-    return records
+    return records, accounts
 
 
 def _is_unusable(error: BaseException) -> bool:

@@ -25,7 +25,9 @@ A word of a user's own (a role, skill, tool, model, check, kind of task) is a la
 of its kind; the next ones say `other`. No label holds an id, a path, a URL or a text.
 
 Beside these the page holds instruments of others, such as `http_server_active_requests` of the HTTP server.
-Where theirs count what the record counts too, only the record's stand there.
+Where theirs count what the record counts too, only the record's stand there. Metrics that other senders hand
+in by OTLP ([the service](http.md#agents-in-other-languages)) stand there as `foreign_...`, each series until
+five minutes after its last point.
 
 ## Short names
 """

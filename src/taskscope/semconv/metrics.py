@@ -388,23 +388,40 @@ RECORDS_DELIVERED: Final = Metric(
     "Records that arrived.",
     (attr.SIGNAL, attr.DESTINATION),
 )
-"""At the destination `store` a record has arrived when its transaction is committed."""
+"""At the destination `store` when its transaction is committed; at a backend when that says so."""
 RECORDS_DROPPED: Final = Metric(
     "taskscope.records.dropped",
     "counter",
     "{record}",
-    "Records lost, and why.",
+    "Records that will not arrive, and why.",
     (attr.SIGNAL, attr.DESTINATION, attr.DROP_REASON),
 )
-"""What leaves the store by age or size counts as `expired`, which is no loss."""
+"""What never reached the store is dropped at every destination; `expired` left the store by age or size
+before it was sent, which is no loss."""
 RECORDS_PENDING: Final = Metric(
     "taskscope.records.pending",
     "updowncounter",
     "{record}",
-    "Records on their way.",
+    "Records on their way, quarantined ones included.",
     (attr.SIGNAL, attr.DESTINATION),
 )
-"""What the recorder holds in memory now."""
+"""From the cursors; at the destination `store` none: a record is made when it is stored or dropped."""
+RECORDS_QUARANTINED: Final = Metric(
+    "taskscope.records.quarantined",
+    "updowncounter",
+    "{record}",
+    "Records that a backend refused and the store keeps.",
+    (attr.SIGNAL, attr.DESTINATION),
+)
+"""From the store; `taskscope records --retry` sends them again."""
+RECORDS_OLDEST_PENDING: Final = Metric(
+    "taskscope.records.oldest_pending.timestamp",
+    "gauge",
+    "s",
+    "When the oldest record was made that a backend has neither taken nor refused, in seconds since 1970.",
+    (attr.SIGNAL, attr.DESTINATION),
+)
+"""From the store; absent when nothing waits."""
 RECORDS_RECOVERED: Final = Metric(
     "taskscope.records.recovered", "counter", "{span}", "Spans brought home from dead processes."
 )
@@ -430,6 +447,23 @@ RECORDER_WRITE_DURATION: Final = Metric(
     BUCKETS_FAST,
 )
 """Of each batch."""
+SHIPPER_REQUEST_DURATION: Final = Metric(
+    "taskscope.shipper.request.duration",
+    "histogram",
+    "s",
+    "Duration of one request to a backend.",
+    (attr.SIGNAL, attr.DESTINATION, _ERROR),
+    BUCKETS_CALL,
+)
+"""Of each request that the shipper made; `error.type` is an HTTP status or a class of exception."""
+SHIPPER_SUCCESS_TIMESTAMP: Final = Metric(
+    "taskscope.shipper.success.timestamp",
+    "gauge",
+    "s",
+    "When a backend last took something, in seconds since 1970.",
+    (attr.SIGNAL, attr.DESTINATION),
+)
+"""Absent before the first time."""
 INTERNAL_ERRORS: Final = Metric(
     "taskscope.internal.errors",
     "counter",

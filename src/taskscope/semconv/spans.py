@@ -135,7 +135,9 @@ DROP_REASONS: Final = (
     "shutdown",
 )
 """Values of `taskscope.drop.reason`."""
-COMPONENTS: Final = ("instrumentation", "processor", "recorder", "shipper", "store")
+QUARANTINE_REASONS: Final = ("too_large", "refused")
+"""Values of `taskscope.quarantine.reason`."""
+COMPONENTS: Final = ("instrumentation", "processor", "receiver", "recorder", "shipper", "store")
 """Values of `taskscope.component`."""
 BUDGET_SCOPES: Final = ("task", "day")
 """Values of `taskscope.budget.scope`."""
@@ -187,6 +189,7 @@ CLOSED_SETS: Final = {
     "taskscope.llm.stream_outcome": STREAM_OUTCOMES,
     "taskscope.plan.reason": PLAN_REASONS,
     "taskscope.plan.source": PLAN_SOURCES,
+    "taskscope.quarantine.reason": QUARANTINE_REASONS,
     "taskscope.retrieval.fusion_method": FUSION_METHODS,
     "taskscope.retrieval.mode": RETRIEVAL_MODES,
     "taskscope.retrieval.stage": RETRIEVAL_STAGES,

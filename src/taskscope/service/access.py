@@ -6,8 +6,10 @@ Host and Origin are checked on every route, and every route needs the token unle
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
+import json
 import os
 import re
 import secrets
@@ -21,14 +23,22 @@ from starlette.datastructures import Headers, MutableHeaders
 from taskscope.errors import StoreError, UsageError
 from taskscope.telemetry.context import request as request_context
 
+from .otlp.answers import JSON, PROTOBUF, refuse
+from .otlp.intake import BODY_SECONDS
 from .problems import problem
 
 if TYPE_CHECKING:
-    from fastapi.responses import JSONResponse
+    from fastapi.responses import JSONResponse, Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 OPEN_PATHS = ("/metrics", "/openapi.json", "/health/live", "/health/ready", "/health/startup")
 """What needs no token: numbers and states, never content."""
+INTAKE_PATHS = ("/v1/traces", "/v1/logs", "/v1/metrics")
+"""Where programs of this machine hand in OTLP: without the token, as no SDK could be told one by default.
+
+Who is connected from elsewhere, or through something that forwards, needs it.
+"""
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 BODY_LIMIT_BYTES = 256 * 1024
 """A task's text has 64 KiB at most, in JSON perhaps twice that."""
 JSON_DEPTH_LIMIT = 32
@@ -110,21 +120,27 @@ class Gate:
                 _add_headers(message, request_id)
             await send(message)
 
-        refusal = self._refuse(scope["path"], headers)
-        body = b""
-        if refusal is None:
+        refusal: Response | None = None
+        refused = self._refuse(scope, headers)
+        if refused is not None:
+            refusal = _in_words_of_otlp(refused, headers) if scope["path"] in INTAKE_PATHS else refused
+        if (
+            refusal is None and scope["path"] not in INTAKE_PATHS
+        ):  # it reads its bodies within bounds of its own
             body, refusal = await _read_body(receive)
+            receive = _replay(body, receive)
         with request_context(request_id):
-            await (refusal or self._app)(scope, _replay(body, receive), answer)
+            await (refusal or self._app)(scope, receive, answer)
 
-    def _refuse(self, path: str, headers: Headers) -> JSONResponse | None:
+    def _refuse(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not is_loopback(_host_of(f"//{hosts[0]}")):
             return problem(403, "the Host header has to name this machine: localhost, 127.0.0.1 or [::1]")
         origins = headers.getlist("origin")
         if any(_read_origin(origin) != ("http", hosts[0].lower()) for origin in origins):
             return problem(403, "a page of another origin may not ask")
-        if path not in OPEN_PATHS and not self._has_token(headers):
+        is_open = scope["path"] in OPEN_PATHS or (scope["path"] in INTAKE_PATHS and _is_near(scope, headers))
+        if not is_open and not self._has_token(headers):
             detail = "the token of $AGENT_HOME/token is needed, as Authorization: Bearer TOKEN"
             return problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
         return None
@@ -134,6 +150,20 @@ class Gate:
         scheme, _, value = (given[0] if len(given) == 1 else "").partition(" ")
         is_equal = hmac.compare_digest(value.strip().encode(), self._token)
         return is_equal and scheme.lower() == "bearer"
+
+
+def _in_words_of_otlp(refusal: JSONResponse, headers: Headers) -> Response:
+    """Return a problem as the status that senders of OTLP read."""
+    kind = PROTOBUF if headers.get("content-type", "").startswith(PROTOBUF) else JSON
+    told = {name: value for name, value in refusal.headers.items() if name == "www-authenticate"}
+    return refuse(refusal.status_code, json.loads(bytes(refusal.body))["detail"], kind, told)
+
+
+def _is_near(scope: Scope, headers: Headers) -> bool:
+    """Whether a request comes from this machine, and from nobody further away through it."""
+    client = scope.get("client")
+    is_local = client is not None and is_loopback(client[0])
+    return is_local and not any(name in headers for name in _FORWARDED)
 
 
 def _host_of(url: str) -> str:
@@ -168,13 +198,17 @@ def _add_headers(message: Message, request_id: str) -> None:
 async def _read_body(receive: Receive) -> tuple[bytes, JSONResponse | None]:
     """Return the whole body within its bounds; a nested bomb would end a parser of recursive descent."""
     body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > BODY_LIMIT_BYTES:
-            return b"", problem(413, f"the body has more than {BODY_LIMIT_BYTES} bytes")
-        if not message.get("more_body", False):
-            break
+    is_whole = False
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while not is_whole:
+                message = await receive()
+                body += message.get("body", b"")
+                if len(body) > BODY_LIMIT_BYTES:
+                    return b"", problem(413, f"the body has more than {BODY_LIMIT_BYTES} bytes")
+                is_whole = not message.get("more_body", False)
+    except TimeoutError:
+        return b"", problem(408, f"the body did not come within {BODY_SECONDS:.0f} s")
     if _depth(bytes(body)) > JSON_DEPTH_LIMIT:
         return b"", problem(400, f"the JSON is nested deeper than {JSON_DEPTH_LIMIT}")
     return bytes(body), None

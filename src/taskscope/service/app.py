@@ -16,16 +16,22 @@ from taskscope.health.report import MEDIA_TYPE as HEALTH_MEDIA_TYPE
 
 from . import tasks
 from .access import Gate
+from .ascii_json import AsciiJSONResponse
 from .desk import TaskDesk
-from .metrics import MetricsPage, read_points
+from .foreign_metrics import ForeignCollector
+from .metrics import MetricsPage, read_foreign_points, read_points
+from .otlp.receiver import build_router as build_otlp_router
 from .problems import problem
 
 if TYPE_CHECKING:
     from taskscope.bootstrap import Runtime
     from taskscope.health.monitor import HealthMonitor
 
+    from .otlp.receiver import Receiver
+
 # Anchored: `health` alone would be searched for in the host's name too, and silence a whole site.
-UNTRACED_URLS = r"^https?://[^/]+/(health|metrics)(/|$|\?)"
+# A span for each request of OTLP would be sent on perhaps, and back to here.
+UNTRACED_URLS = r"^https?://[^/]+/(health|metrics|v1/(traces|logs|metrics))(/|$|\?)"
 
 
 def build_app(
@@ -34,15 +40,17 @@ def build_app(
     *,
     token: str,
     desk: TaskDesk | None = None,
+    receiver: Receiver | None = None,
     registry: CollectorRegistry | None = None,
 ) -> FastAPI:
-    """Return the application; `desk` runs its tasks, `registry` holds the instruments of others.
+    """Return the application; `registry` holds the instruments of others.
 
-    Starts nothing: the monitor and the desk are the caller's to start and end.
+    `desk` runs its tasks, `receiver` takes OTLP: without one, the routes are not there.
+    Starts nothing: the monitor, the desk and the receiver are the caller's to start and end.
     """
-    page = MetricsPage(
-        registry or CollectorRegistry(), lambda: read_points(runtime.settings, runtime.recording)
-    )
+    registry = CollectorRegistry() if registry is None else registry
+    page = MetricsPage(registry, lambda: read_points(runtime.settings, runtime.recording))
+    registry.register(ForeignCollector(lambda: read_foreign_points(runtime.recording)))
     app = FastAPI(
         title="Taskscope",
         summary="Tasks of coding agents, health and metrics of this host.",
@@ -50,6 +58,8 @@ def build_app(
         redoc_url=None,
     )
     app.include_router(tasks.build_router(runtime, desk or TaskDesk()))
+    if receiver is not None:
+        app.include_router(build_otlp_router(receiver))
     _add_metrics(app, page)
     _add_health(app, monitor)
     _add_errors(app)
@@ -71,7 +81,7 @@ def _add_health(app: FastAPI, monitor: HealthMonitor) -> None:
     def answer(group: str) -> JSONResponse:
         report = monitor.report(group)
         status = 503 if report.status == "fail" else 200
-        return JSONResponse(report.as_json(), status, media_type=HEALTH_MEDIA_TYPE)
+        return AsciiJSONResponse(report.as_json(), status, media_type=HEALTH_MEDIA_TYPE)
 
     @app.get("/health/live", tags=["health"])
     async def live() -> JSONResponse:

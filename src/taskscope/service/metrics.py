@@ -7,6 +7,7 @@ process alone knows (its queue, its settings) is added here. Instruments of othe
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +18,8 @@ from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 from taskscope.semconv.metrics import METRICS, prometheus_label
 from taskscope.semconv.short_names import SHORT_NAMES
-from taskscope.store.aggregates import MetricPoint, read_aggregates
+from taskscope.store import foreign_points
+from taskscope.store.aggregates import MetricPoint, points_of, read_aggregates
 from taskscope.store.tally import Histogram, merge
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from taskscope.recorder.recording import Recording
     from taskscope.semconv.metrics import Metric
     from taskscope.semconv.short_names import ShortName
+    from taskscope.store.foreign_points import ForeignPoint
 
 _Labels = tuple[str, ...]
 
@@ -74,13 +77,14 @@ def read_points(settings: Settings, recording: Recording) -> list[MetricPoint]:
     """Return the store's aggregates, and what this process alone knows; StoreError without a store."""
     with closing(recording.history()) as history:
         points = read_aggregates(history.connection)
-    own: dict[Metric, float] = {
-        metrics.RECORDER_QUEUE_SIZE: recording.queue_bytes,
-        metrics.RECORDER_FILE_LIMIT: settings.store_limit_bytes,
-    }
-    if settings.cost_cap_daily_usd is not None:
-        own[metrics.BUDGET_LIMIT] = round(settings.cost_cap_daily_usd * 1_000_000)
-    return [*points, *(MetricPoint(metric.name, (), value) for metric, value in own.items())]
+    own = MetricPoint(metrics.RECORDER_QUEUE_SIZE.name, (), recording.queue_bytes)
+    return [*points, *points_of(settings), own]
+
+
+def read_foreign_points(recording: Recording) -> list[ForeignPoint]:
+    """Return what other senders' metrics are now; StoreError without a store."""
+    with closing(recording.history()) as history:
+        return list(foreign_points.read_points(history.connection, time.time_ns()))
 
 
 def _canonical(metric: Metric, points: Sequence[MetricPoint]) -> Family:

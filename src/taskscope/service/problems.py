@@ -5,8 +5,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from fastapi.responses import JSONResponse
 from opentelemetry import trace
+
+from .ascii_json import AsciiJSONResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ def current_trace_id() -> str | None:
 
 def problem(
     status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
-) -> JSONResponse:
+) -> AsciiJSONResponse:
     """Return the answer of a request that failed: status, its title, what was wrong, the trace id."""
     body = {
         "type": "about:blank",
@@ -32,4 +33,4 @@ def problem(
         "trace_id": current_trace_id(),
         **more,
     }
-    return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
+    return AsciiJSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)

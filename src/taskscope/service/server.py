@@ -25,7 +25,9 @@ from taskscope.store.session import bring_home
 
 from .access import load_token, refuse_open_host
 from .app import build_app
+from .connections import HastyProtocol
 from .desk import TaskDesk
+from .otlp.receiver import Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,7 +85,8 @@ def _serve(
         submit=runtime.recording.submit,
         on_result=on_check,
     )
-    app = build_app(runtime, monitor, token=token, desk=desk, registry=registry)
+    receiver = None if settings.disabled else Receiver(runtime)
+    app = build_app(runtime, monitor, token=token, desk=desk, receiver=receiver, registry=registry)
 
     def begin_end() -> None:
         monitor.drain()
@@ -97,6 +100,8 @@ def _serve(
         if not desk.close(_TASKS_END_S):
             _logger.warning("tasks did not stop in time; they will read as interrupted")
         monitor.stop()
+        if receiver is not None:
+            receiver.close()
     return _CTRL_C if server.last_signal == signal.SIGINT else 0
 
 
@@ -105,6 +110,7 @@ def _configure(app: FastAPI) -> uvicorn.Config:
     access.addFilter(_is_no_probe)
     return uvicorn.Config(
         app,
+        http=HastyProtocol,
         log_config=None,  # its loggers go where all others go
         lifespan="off",
         ws="none",
@@ -115,9 +121,12 @@ def _configure(app: FastAPI) -> uvicorn.Config:
 
 
 def _is_no_probe(record: logging.LogRecord) -> bool:
-    """Whether an access line is worth keeping: those of probes and scrapes come every few seconds."""
+    """Whether an access line is worth keeping: those of probes and scrapes come every few seconds.
+
+    Nor one of OTLP: each would be a record, to be sent on perhaps, and back to here.
+    """
     path = str(record.args[2]) if isinstance(record.args, tuple) and len(record.args) > 2 else ""  # noqa: PLR2004  uvicorn's own order
-    return not path.startswith(("/health/", "/metrics"))
+    return not path.startswith(("/health/", "/metrics", "/v1/"))
 
 
 class Server(uvicorn.Server):

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter
 from fastapi import Path as InPath
-from fastapi.responses import JSONResponse
 from opentelemetry import context as otel_context
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +21,7 @@ from taskscope.store.shapes import shape_log, shape_span, shape_task
 from taskscope.tasks.records import TaskRequest
 from taskscope.telemetry import spans
 
+from .ascii_json import AsciiJSONResponse
 from .desk import DeskFullError, Entry, TaskDesk
 from .problems import current_trace_id, problem
 
@@ -72,7 +72,7 @@ class _TaskRoutes:
         self._runtime = runtime
         self._desk = desk
 
-    def start(self, task: NewTask) -> JSONResponse:
+    def start(self, task: NewTask) -> AsciiJSONResponse:
         """Start a task; answers as soon as it is accepted."""
         roots = self._runtime.settings.allowed_roots
         repository = find_allowed(task.repository, roots)
@@ -102,47 +102,47 @@ class _TaskRoutes:
         except DeskFullError:
             detail = f"{self._desk.limit} tasks run and wait already, or the service is about to end"
             return problem(429, detail, headers={"Retry-After": _RETRY_AFTER_S})
-        return JSONResponse(_accepted(entry), 202, headers={"Location": f"/tasks/{entry.task.id}"})
+        return AsciiJSONResponse(_accepted(entry), 202, headers={"Location": f"/tasks/{entry.task.id}"})
 
-    def list_all(self, limit: Limit = 50) -> JSONResponse:
+    def list_all(self, limit: Limit = 50) -> AsciiJSONResponse:
         """The newest tasks of this host, newest first; those in line here come before."""
         tasks = self._read("task", lambda history: history.tasks(limit))
         known = {task.task_id for task in tasks}
         waiting = [entry for entry in self._desk.waiting() if entry.task.id not in known]
         shapes = [*map(_waiting, waiting), *map(shape_task, tasks)]
-        return JSONResponse(shapes[:limit])
+        return AsciiJSONResponse(shapes[:limit])
 
-    def show(self, task_id: TaskId) -> JSONResponse:
+    def show(self, task_id: TaskId) -> AsciiJSONResponse:
         """One task: how it stands or how it ended."""
         try:
-            return JSONResponse(shape_task(self._read("task", lambda history: _find(history, task_id))))
+            return AsciiJSONResponse(shape_task(self._read("task", lambda history: _find(history, task_id))))
         except (NotFoundError, StoreError):
             entry = self._desk.find(task_id)
             if entry is None:
                 raise
-            return JSONResponse(_waiting(entry))
+            return AsciiJSONResponse(_waiting(entry))
 
-    def show_spans(self, task_id: TaskId) -> JSONResponse:
+    def show_spans(self, task_id: TaskId) -> AsciiJSONResponse:
         """The task's span with all below it, as `show --json` prints it."""
 
         def read(history: History) -> dict[str, Any]:
             return shape_span(history.tree(_find(history, task_id)))
 
-        return JSONResponse(self._read("span", read))
+        return AsciiJSONResponse(self._read("span", read))
 
-    def show_logs(self, task_id: TaskId, limit: Limit = 1000) -> JSONResponse:
+    def show_logs(self, task_id: TaskId, limit: Limit = 1000) -> AsciiJSONResponse:
         """The task's log lines and events, as `logs --json` prints them."""
 
         def read(history: History) -> list[dict[str, Any]]:
             return [shape_log(line) for line in history.logs(_find(history, task_id), limit)]
 
-        return JSONResponse(self._read("log", read))
+        return AsciiJSONResponse(self._read("log", read))
 
-    def stop(self, task_id: TaskId) -> JSONResponse:
+    def stop(self, task_id: TaskId) -> AsciiJSONResponse:
         """Stop a task that this service runs; it ends as `stopped`."""
         entry = self._desk.stop(task_id)
         if entry is not None:
-            return JSONResponse({"task_id": task_id, "state": "stopping"}, 202)
+            return AsciiJSONResponse({"task_id": task_id, "state": "stopping"}, 202)
         task = self._read("task", lambda history: _find(history, task_id))
         if task.outcome is not None:
             return problem(409, f"the task has ended: {task.outcome}")

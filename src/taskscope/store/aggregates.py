@@ -19,14 +19,17 @@ from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics, spans
 from taskscope.semconv.metrics import METRICS, Metric
 
+from .balance import add_balance, read_destinations
 from .database import find_locks_path, tells_store_errors
 from .interruption import find_dead, interrupt, read_open
 from .processes import is_alive, read_processes
 from .roles import Role
-from .tally import Histogram, LabelLimit, Series, Tally, count_calls, merge, read_tables
+from .tally import Histogram, LabelLimit, Series, Tally, count_calls, make_printable, merge, read_tables
 from .wire import SpanBody
 
 if TYPE_CHECKING:
+    from taskscope.config import Settings
+
     from .rules import Number
 
 _DAY_NS = 86_400 * 10**9
@@ -47,17 +50,27 @@ def read_aggregates(connection: sqlite3.Connection) -> list[MetricPoint]:
     connection.execute("BEGIN")
     try:
         numbers, histograms = read_tables(connection)
-        _add_interrupted(connection, numbers, histograms)
+        unwritten = _add_interrupted(connection, numbers, histograms)
         numbers |= _read_gauges(connection)
+        add_balance(connection, numbers, unwritten)
+        destinations = read_destinations(connection)
     finally:
         connection.execute("COMMIT")
-    return [point for metric in METRICS for point in _points(metric, numbers, histograms)]
+    return [point for metric in METRICS for point in _points(metric, numbers, histograms, destinations)]
+
+
+def points_of(settings: Settings) -> list[MetricPoint]:
+    """What the settings say: limits, beside what counts against them."""
+    limits: dict[Metric, Number] = {metrics.RECORDER_FILE_LIMIT: settings.store_limit_bytes}
+    if settings.cost_cap_daily_usd is not None:
+        limits[metrics.BUDGET_LIMIT] = round(settings.cost_cap_daily_usd * 1_000_000)
+    return [MetricPoint(metric.name, (), value) for metric, value in limits.items()]
 
 
 def _add_interrupted(
     connection: sqlite3.Connection, numbers: dict[Series, Number], histograms: dict[Series, Histogram]
-) -> None:
-    """Add what the next writer will add when it closes the open spans of dead processes."""
+) -> dict[Series, Number]:
+    """Add what the next writer will add when it closes the open spans of dead processes; the counters."""
     tally = Tally(LabelLimit(connection, read_only=True))
     for process, end_ns in find_dead(connection, find_locks_path(connection)):
         left = read_open(connection, process.id)
@@ -75,6 +88,7 @@ def _add_interrupted(
         old = histograms.get(series)
         same = old is not None and len(old.bucket_counts) == len(histogram.bucket_counts)
         histograms[series] = merge(old, histogram) if old is not None and same else histogram
+    return tally.counters
 
 
 def _read_gauges(connection: sqlite3.Connection) -> dict[Series, Number]:
@@ -134,7 +148,7 @@ def _read_failures(connection: sqlite3.Connection) -> dict[Series, Number]:
     limit = LabelLimit(connection, read_only=True).limit
     found: dict[Series, Number] = {}
     for kind, number in failures.items():
-        series = (metrics.TASK_CONSECUTIVE_FAILURES.name, (limit(attr.TASK_KIND, kind),))
+        series = (metrics.TASK_CONSECUTIVE_FAILURES.name, (limit(attr.TASK_KIND, make_printable(kind)),))
         found[series] = max(number, found.get(series, 0))
     return found
 
@@ -150,7 +164,10 @@ def _file_size(connection: sqlite3.Connection) -> int:
 
 
 def _points(
-    metric: Metric, numbers: dict[Series, Number], histograms: dict[Series, Histogram]
+    metric: Metric,
+    numbers: dict[Series, Number],
+    histograms: dict[Series, Histogram],
+    destinations: tuple[str, ...],
 ) -> Iterator[MetricPoint]:
     is_histogram = metric.instrument == "histogram"
     table: dict[Series, Number] | dict[Series, Histogram] = histograms if is_histogram else numbers
@@ -159,7 +176,7 @@ def _points(
         for (name, labels), value in table.items()
         if name == metric.name and len(labels) == len(metric.labels)
     }
-    for labels in _known_series(metric):
+    for labels in _known_series(metric, destinations):
         values.setdefault(labels, Histogram(0, 0.0, (0,) * (len(metric.buckets) + 1)) if is_histogram else 0)
     for labels, value in sorted(values.items()):
         yield MetricPoint(metric.name, tuple(zip(metric.labels, labels, strict=True)), value)
@@ -168,7 +185,7 @@ def _points(
 _STARTS_FROM_ZERO = {"counter", "histogram"}
 
 
-def _known_series(metric: Metric) -> Iterator[tuple[str, ...]]:
+def _known_series(metric: Metric, destinations: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Label values that are known before any record; an error may also be none."""
     if metric.instrument not in _STARTS_FROM_ZERO:
         return iter(())
@@ -177,7 +194,8 @@ def _known_series(metric: Metric) -> Iterator[tuple[str, ...]]:
         if label == attr.ERROR_TYPE:
             choices.append(("",))
         elif label == attr.DESTINATION:
-            choices.append(("store",))
+            # The store makes no requests of its own.
+            choices.append(destinations[1:] if metric is metrics.SHIPPER_REQUEST_DURATION else destinations)
         elif label in spans.CLOSED_SETS:
             choices.append(spans.CLOSED_SETS[label])
         else:

@@ -7,9 +7,10 @@ whether or not a writer has closed it yet. No SDK and no protobuf is imported on
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -20,12 +21,15 @@ from taskscope.semconv import spans
 
 from .database import find_locks_path, open_database, tells_store_errors
 from .interruption import OpenSpan, find_dead, interrupt
+from .ledger import FOREIGN_PREFIX, derive_task_id
+from .nodes import SpanNode, by_start, cut_circles, is_task, read_node
 from .roles import Role
-from .wire import SpanBody, read_attributes, read_log
+from .wire import read_attributes, read_log
 
-_KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
-_STATUSES = ("UNSET", "OK", "ERROR")
 _CANDIDATES_SHOWN = 5
+_TRACE_DIGITS = 32
+_TRACE_PREFIX = re.compile(r"[0-9a-f]{4,32}")
+"""How much of a trace id names it: less is more likely a mistyped task id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,36 +65,6 @@ class TaskSummary:
     attempt: int
     process_id: int | None
     """Number in the table `process`, not a pid."""
-
-
-@dataclass(slots=True)
-class SpanNode:
-    """One span of a tree; children by start."""
-
-    span_id: str
-    parent_id: str | None
-    name: str
-    kind: str
-    status: str
-    """UNSET, OK or ERROR."""
-    status_message: str
-    attributes: dict[str, Any]
-    start_ns: int
-    end_ns: int | None
-    """None while it runs."""
-    is_interrupted: bool
-    trace_id: str
-    events: list[dict[str, Any]] = field(default_factory=list)
-    links: list[dict[str, Any]] = field(default_factory=list)
-    children: list[SpanNode] = field(default_factory=list)
-
-    def walk(self) -> Iterator[SpanNode]:
-        """This span and all below it, parents first."""
-        left = [self]
-        while left:
-            node = left.pop()
-            yield node
-            left.extend(reversed(node.children))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +128,11 @@ class History:
 
     @tells_store_errors
     def find_task(self, prefix: str | None = None) -> TaskSummary:
-        """The task of an id, a unique prefix of an id, or the newest; NotFoundError names candidates."""
+        """The task of an id, a unique prefix of an id or of a trace id, or the newest.
+
+        A trace without a task is told as one, under the id that would be its own. NotFoundError names
+        candidates.
+        """
         if prefix is None:
             return self._one_of(self.tasks(1), "no task yet: run `taskscope run` once")
         exact = self._tasks("id = ?", (prefix,), 1)
@@ -166,8 +144,50 @@ class History:
             more = " and more" if len(found) > _CANDIDATES_SHOWN else ""
             msg = f"{prefix!r} begins more than one task id: {names}{more}; give more of it"
             raise NotFoundError(msg)
+        found = found or self._find_trace(prefix)
         names = ", ".join(task.task_id for task in self.tasks(_CANDIDATES_SHOWN)) or "none yet"
         return self._one_of(found, f"no task {prefix!r}; the latest are: {names}")
+
+    def _find_trace(self, prefix: str) -> list[TaskSummary]:
+        """The task of the one trace whose id begins so, or the trace as a task; [] where there is none."""
+        digits = prefix.removeprefix(FOREIGN_PREFIX).lower()
+        if not _TRACE_PREFIX.fullmatch(digits):
+            return []
+        limits = (
+            bytes.fromhex(digits.ljust(_TRACE_DIGITS, "0")),
+            bytes.fromhex(digits.ljust(_TRACE_DIGITS, "f")),
+        )
+        rows = self._connection.execute(
+            "SELECT trace, start, stop, root_name FROM trace WHERE trace BETWEEN ? AND ? LIMIT ?",
+            (*limits, _CANDIDATES_SHOWN + 1),
+        ).fetchall()
+        if len(rows) > 1:
+            names = ", ".join(row[0].hex() for row in rows[:_CANDIDATES_SHOWN])
+            msg = f"{prefix!r} begins more than one trace id: {names}; give more of it"
+            raise NotFoundError(msg)
+        if not rows:
+            return []
+        tasks = self._tasks("trace = ?", (rows[0][0],), 2)
+        return tasks if len(tasks) == 1 else [self._tell_trace(*rows[0])]
+
+    def _tell_trace(self, trace: bytes, start_ns: int, stop_ns: int, root_name: str | None) -> TaskSummary:
+        """A trace as a task of unknown outcome; the ledger may know calls that wait for a task of it."""
+        task_id = derive_task_id(trace)
+        select = f"SELECT {_TASK_COLUMNS} FROM task WHERE id = ?"  # noqa: S608  our own words
+        row = self._connection.execute(select, (task_id,)).fetchone()
+        values = dict.fromkeys(_COLUMNS, None) | {"llm_calls": 0, "replayed_calls": 0, "unpriced_calls": 0}
+        values |= dict(zip(_COLUMNS, row, strict=True)) if row else {}
+        is_open = any(node.end_ns is None for node in self._open_nodes(trace))
+        values |= {
+            "id": task_id,
+            "trace": trace,
+            "kind": root_name,
+            "started": start_ns,
+            "ended": None if is_open else stop_ns,
+            "outcome": None if is_open else "",
+            "attempt": 1,
+        }
+        return _to_summary(tuple(values[name] for name in _COLUMNS), {})
 
     @staticmethod
     def _one_of(tasks: list[TaskSummary], message: str) -> TaskSummary:
@@ -203,19 +223,22 @@ class History:
             raise NotFoundError(msg)
         if isinstance(task, TaskSummary):
             for node in (node for root in roots for node in root.walk()):
-                if node.attributes.get(attr.TASK_ID) == task.task_id and _is_task(node):
+                if node.attributes.get(attr.TASK_ID) == task.task_id and is_task(node):
                     return node
-        return roots[0]
+        top, *others = roots
+        top.children = sorted((*top.children, *others), key=by_start)
+        return top
 
     @tells_store_errors
     def roots(self, trace_id: str) -> list[SpanNode]:
         """All spans of a trace as trees: those without a parent in the store, oldest first."""
         nodes = {node.span_id: node for node in self._nodes(trace_id)}
         roots: list[SpanNode] = []
-        for node in sorted(nodes.values(), key=lambda node: (node.start_ns, node.span_id)):
+        ordered = sorted(nodes.values(), key=by_start)
+        for node in ordered:
             parent = nodes.get(node.parent_id or "")
             (roots if parent is None else parent.children).append(node)
-        return roots
+        return [*roots, *cut_circles(ordered, nodes, roots)]
 
     @tells_store_errors
     def spans_since(self, trace_id: str, seq: int = 0) -> tuple[list[SpanNode], list[SpanNode], int]:
@@ -224,7 +247,7 @@ class History:
         rows = self._connection.execute(
             "SELECT seq, body FROM span WHERE trace = ? AND seq > ? ORDER BY seq", (trace, seq)
         ).fetchall()
-        ended = [_to_node(body) for _, body in rows]
+        ended = [read_node(body) for _, body in rows]
         return ended, list(self._open_nodes(trace)), rows[-1][0] if rows else seq
 
     def _nodes(self, trace_id: str) -> Iterator[SpanNode]:
@@ -235,7 +258,7 @@ class History:
         for (body,) in self._connection.execute(
             "SELECT body FROM span WHERE trace = ? ORDER BY seq", (trace,)
         ):
-            yield _to_node(body)
+            yield read_node(body)
 
     def _open_nodes(self, trace: bytes) -> Iterator[SpanNode]:
         rows = self._connection.execute(
@@ -245,9 +268,9 @@ class History:
         for process_id, source_id, role, body in rows:
             if process_id in dead:
                 record = interrupt(OpenSpan(process_id, source_id, Role(role), body), dead[process_id])
-                yield _to_node(record.body)
+                yield read_node(record.body)
             else:
-                yield _to_node(body)
+                yield read_node(body)
 
     # --- logs and cost
 
@@ -308,33 +331,6 @@ def _to_summary(row: tuple[Any, ...], dead: dict[int, int]) -> TaskSummary:
         process_id=process,
         **values,
     )
-
-
-def _to_node(body: bytes) -> SpanNode:
-    span = SpanBody(body)
-    return SpanNode(
-        span_id=span.span_id.hex(),
-        parent_id=span.parent_id.hex() if span.parent_id else None,
-        name=span.name,
-        kind=_name_of(_KINDS, span.kind),
-        status=_name_of(_STATUSES, span.status_code),
-        status_message=span.status_message,
-        attributes=span.attributes,
-        start_ns=span.start_ns,
-        end_ns=span.end_ns,
-        is_interrupted=span.attributes.get(attr.ERROR_TYPE) == spans.ERROR_INTERRUPTED,
-        trace_id=span.trace_id.hex(),
-        events=span.events,
-        links=span.links,
-    )
-
-
-def _is_task(node: SpanNode) -> bool:
-    return node.attributes.get(attr.GEN_AI_OPERATION_NAME) == spans.INVOKE_WORKFLOW
-
-
-def _name_of(names: tuple[str, ...], number: int) -> str:
-    return names[number] if number < len(names) else names[0]
 
 
 def _to_bytes(hex_id: str) -> bytes:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _DELETED_AT_ONCE = 256
 
 
-class _Stored(NamedTuple):
+class Stored(NamedTuple):
     """A span, ready for its table."""
 
     record: SpanRecord
@@ -160,7 +160,7 @@ class Ingest:
         """Close what a dead process has open, and note that it ended; the number of spans."""
         # Read within the transaction: another process may have been here since.
         left = read_open(self._connection, process_id)
-        ended = [_Stored(interrupt(span, end_ns), span.role, span.source_id) for span in left]
+        ended = [Stored(interrupt(span, end_ns), span.role, span.source_id) for span in left]
         self._connection.execute("DELETE FROM open WHERE process = ?", (process_id,))
         self._mark_ended(process_id, end_ns)
         self._insert_spans(ended, tally)
@@ -193,8 +193,8 @@ class Ingest:
             (ended_ns, process_id),
         )
 
-    def _prepare(self, span: SpanRecord) -> _Stored:
-        return _Stored(span, find_role(span.attributes, span.kind), self._find_source(span.source))
+    def _prepare(self, span: SpanRecord) -> Stored:
+        return Stored(span, find_role(span.attributes, span.kind), self._find_source(span.source))
 
     def _find_source(self, source: Source) -> int:
         number = self._sources.get(source)
@@ -204,7 +204,7 @@ class Ingest:
             number = self._sources[source] = int(row.fetchone()[0])
         return number
 
-    def _insert_open(self, spans: Sequence[_Stored], process_id: int | None) -> None:
+    def _insert_open(self, spans: Sequence[Stored], process_id: int | None) -> None:
         rows = [
             (
                 process_id,
@@ -219,7 +219,7 @@ class Ingest:
             for span in spans
         ]
         columns = ("process", "span", "source", "trace", "parent", "role", "start", "body")
-        insert_many(self._connection, "open", columns, rows, on_conflict="(process, span) DO NOTHING")
+        insert_many(self._connection, "open", columns, rows, on_conflict=_MERGE_OPEN)
 
     def _delete_open(self, span_ids: Sequence[bytes], process_id: int | None) -> None:
         for position in range(0, len(span_ids), _DELETED_AT_ONCE):
@@ -230,7 +230,7 @@ class Ingest:
                 (process_id, *some),
             )
 
-    def _insert_spans(self, spans: Sequence[_Stored], tally: Tally) -> None:
+    def _insert_spans(self, spans: Sequence[Stored], tally: Tally) -> None:
         rows = [
             (
                 span.source_id,
@@ -270,7 +270,7 @@ class Ingest:
         columns = ("source", "time", "severity", "event", "task", "trace", "span", "bytes", "body")
         insert_many(self._connection, "log", columns, rows)
 
-    def _summarize(self, ended: Sequence[_Stored], opened: Sequence[_Stored]) -> None:
+    def _summarize(self, ended: Sequence[Stored], opened: Sequence[Stored]) -> None:
         """Keep one row for each trace: listing them by GROUP BY takes a second on a million spans."""
         summaries: dict[bytes, _Summary] = {}
         for span in (*opened, *ended):
@@ -321,6 +321,8 @@ class Ingest:
         )
 
 
+# A start may be recorded twice, the second time with what the span says of itself.
+_MERGE_OPEN = "(process, span) DO UPDATE SET role = excluded.role, body = excluded.body"
 _MERGE_SUMMARY = """(trace) DO UPDATE SET
     start = min(start, excluded.start), stop = max(stop, excluded.stop), spans = spans + excluded.spans,
     errors = errors + excluded.errors, root_name = coalesce(excluded.root_name, root_name)"""

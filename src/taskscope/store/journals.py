@@ -103,7 +103,7 @@ class JournalFile:
             raise
         identity = own_identity()
         packed = _IDENTITY.pack(
-            _MAGIC, identity.pid, identity.start_ticks, time.time_ns(), identity.boot.encode()
+            _MAGIC, identity.pid, identity.start_ticks, max(time.time_ns(), 0), identity.boot.encode()
         )
         self._head[0 : len(packed) + 4] = packed + crc32(packed).to_bytes(4, "little")
 

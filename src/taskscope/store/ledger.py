@@ -14,8 +14,9 @@ from taskscope.semconv import spans
 
 from .records import STATUS_ERROR, SpanRecord, TaskNote
 from .roles import Role
-from .rules import is_made, is_unpriced, number_of
+from .rules import Number, is_made, is_unpriced, number_of
 
+# What no process of this store says (`process` null) does not touch the row of one that does.
 # A workflow inside of a task carries the task's id too: only the span that opened the row may go on with it,
 # until it has ended or a later attempt begins.
 _START = """
@@ -37,11 +38,10 @@ ON CONFLICT(id) DO UPDATE SET
     attempt = excluded.attempt, started = excluded.started, ended = excluded.ended,
     outcome = excluded.outcome, verification = excluded.verification, error_type = excluded.error_type,
     process = coalesce(task.process, excluded.process)
-WHERE task.span IS NULL OR task.span = excluded.span OR excluded.attempt > task.attempt
+WHERE (task.span IS NULL OR task.span = excluded.span OR excluded.attempt > task.attempt)
+    AND (excluded.process IS NOT NULL OR task.process IS NULL)
 """
-_CALL = """
-INSERT INTO task(id, llm_calls, replayed_calls, input_tokens, output_tokens, cost_micro_usd, unpriced_calls)
-VALUES(:id, :calls, :replayed, :input, :output, :cost, :unpriced)
+_ADD_CALLS = """
 ON CONFLICT(id) DO UPDATE SET
     llm_calls = llm_calls + excluded.llm_calls, replayed_calls = replayed_calls + excluded.replayed_calls,
     unpriced_calls = unpriced_calls + excluded.unpriced_calls,
@@ -52,6 +52,29 @@ ON CONFLICT(id) DO UPDATE SET
     cost_micro_usd = CASE WHEN excluded.cost_micro_usd IS NULL THEN cost_micro_usd
         ELSE coalesce(cost_micro_usd, 0) + excluded.cost_micro_usd END
 """
+_CALL_COLUMNS = (
+    "llm_calls, replayed_calls, input_tokens, output_tokens, cost_micro_usd, unpriced_calls"  # in this order
+)
+_CALL = f"""
+INSERT INTO task(id, {_CALL_COLUMNS})
+VALUES(:id, :calls, :replayed, :input, :output, :cost, :unpriced) {_ADD_CALLS}
+"""
+# Agents inside of an agent end and arrive first; what does not lie around the row's span leaves it alone.
+_WIDEST = """
+INSERT INTO task(id, trace, span, kind, attempt, started, ended, outcome, verification, error_type)
+VALUES(:id, :trace, :span, :kind, 1, :started, :ended, :outcome, :verification, :error)
+ON CONFLICT(id) DO UPDATE SET
+    trace = excluded.trace, span = excluded.span, kind = excluded.kind, attempt = 1,
+    started = excluded.started, ended = excluded.ended, outcome = excluded.outcome,
+    verification = excluded.verification, error_type = excluded.error_type
+WHERE task.process IS NULL
+    AND (task.span IS NULL OR (excluded.started <= task.started AND excluded.ended >= task.ended))
+"""
+_ADOPT = f"""
+INSERT INTO task(id, {_CALL_COLUMNS})
+SELECT :id, {_CALL_COLUMNS} FROM task WHERE id = :derived {_ADD_CALLS}
+"""  # noqa: S608  our own words
+FOREIGN_PREFIX = "x-"
 _NOTE_FIELDS = tuple(field.name for field in fields(TaskNote) if field.name != "task_id")
 
 
@@ -61,6 +84,49 @@ def enter_span(connection: sqlite3.Connection, span: SpanRecord, role: Role, pro
         _enter_task(connection, span, process_id)
     elif role in {Role.INFERENCE, Role.EMBEDDINGS} and not span.is_open:
         _enter_call(connection, span, role)
+
+
+def derive_task_id(trace_id: bytes) -> str:
+    """The id under which a foreign trace without a `taskscope.task.id` is a task: `x-` and the trace's id."""
+    return f"{FOREIGN_PREFIX}{trace_id.hex()}"
+
+
+def enter_foreign(connection: sqlite3.Connection, span: SpanRecord, role: Role) -> None:
+    """Take what another sender's span says about the task of its trace, after `enter_span`.
+
+    Where no task of the trace has an id of its own, the agent or workflow that lasts longest makes the row,
+    under the derived id; calls wait there until it comes, or a task with an id takes them over.
+    """
+    derived = derive_task_id(span.trace_id)
+    if span.attributes.get(attr.TASK_ID) is not None:
+        if role is Role.TASK:
+            connection.execute(_ADOPT, {"id": _text(span, attr.TASK_ID), "derived": derived})
+            connection.execute("DELETE FROM task WHERE id = ?", (derived,))
+        return
+    is_call = role in {Role.INFERENCE, Role.EMBEDDINGS}
+    if not is_call and role not in {Role.TASK, Role.AGENT}:
+        return
+    named = connection.execute(
+        "SELECT id FROM task WHERE trace = ? AND id <> ? LIMIT 2", (span.trace_id, derived)
+    ).fetchall()
+    if is_call:
+        _count_call(connection, named[0][0] if len(named) == 1 else derived, span, role)
+    elif not named:
+        connection.execute(_WIDEST, _foreign_row(span, derived))
+
+
+def _foreign_row(span: SpanRecord, task_id: str) -> dict[str, object]:
+    return {
+        "id": task_id,
+        "trace": span.trace_id,
+        "span": span.span_id,
+        "kind": _text(span, attr.GEN_AI_WORKFLOW_NAME) or _text(span, attr.GEN_AI_AGENT_NAME) or span.name,
+        "started": span.start_ns,
+        "ended": span.end_ns,
+        "outcome": _text(span, attr.TASK_OUTCOME) or ("failed" if span.status_code == STATUS_ERROR else ""),
+        "verification": _text(span, attr.TASK_VERIFICATION),
+        "error": _text(span, attr.ERROR_TYPE),
+    }
 
 
 def enter_note(connection: sqlite3.Connection, note: TaskNote) -> None:
@@ -88,7 +154,7 @@ def _enter_task(connection: sqlite3.Connection, span: SpanRecord, process_id: in
         "span": span.span_id,
         "kind": _text(span, attr.TASK_KIND),
         "source": _text(span, attr.TASK_SOURCE),
-        "attempt": number_of(span, attr.TASK_ATTEMPT) or 1,
+        "attempt": int(number_of(span, attr.TASK_ATTEMPT) or 1),
         "started": span.start_ns,
     }
     if span.is_open:
@@ -106,15 +172,22 @@ def _enter_task(connection: sqlite3.Connection, span: SpanRecord, process_id: in
 
 def _enter_call(connection: sqlite3.Connection, span: SpanRecord, role: Role) -> None:
     task_id = _text(span, attr.TASK_ID)
-    status = span.attributes.get(attr.COST_STATUS)
-    cost = number_of(span, attr.COST_MICRO_USD) if status == spans.COST_STATUSES[0] else None
-    unpriced = is_unpriced(span, role)
-    if cost is not None or unpriced:
+    cost = _cost_of(span)
+    if cost is not None or is_unpriced(span, role):
         connection.execute(
             "INSERT INTO charge(time, task, micro_usd) VALUES(?, ?, ?)", (span.end_ns, task_id, cost)
         )
-    if task_id is None:
-        return
+    if task_id is not None:
+        _count_call(connection, task_id, span, role)
+
+
+def _cost_of(span: SpanRecord) -> Number | None:
+    """What a call cost, None when nobody knows."""
+    is_known = span.attributes.get(attr.COST_STATUS) == spans.COST_STATUSES[0]
+    return number_of(span, attr.COST_MICRO_USD) if is_known else None
+
+
+def _count_call(connection: sqlite3.Connection, task_id: str, span: SpanRecord, role: Role) -> None:
     is_inference = role is Role.INFERENCE
     is_replay = span.attributes.get(attr.LLM_MODE) == "replay"
     row = {
@@ -123,8 +196,8 @@ def _enter_call(connection: sqlite3.Connection, span: SpanRecord, role: Role) ->
         "replayed": int(is_inference and is_replay),
         "input": number_of(span, attr.GEN_AI_USAGE_INPUT_TOKENS) if is_inference else None,
         "output": number_of(span, attr.GEN_AI_USAGE_OUTPUT_TOKENS) if is_inference else None,
-        "cost": cost,
-        "unpriced": int(unpriced),
+        "cost": _cost_of(span),
+        "unpriced": int(is_unpriced(span, role)),
     }
     connection.execute(_CALL, row)
 

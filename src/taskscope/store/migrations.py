@@ -79,6 +79,37 @@ _M001_FIRST_STORE = (
     "INSERT INTO meta VALUES('instance', lower(hex(randomblob(16))))",
 )
 
+_M002_SHIPPING = (
+    # How far each destination has come: every record up to `seq` is accounted for there, and `gone` that
+    # left the store beyond it. `failures` and `held_until` make all processes of the host wait together;
+    # `problem` is what last went wrong, in words.
+    """CREATE TABLE cursor(
+        destination TEXT NOT NULL, signal TEXT NOT NULL,
+        seq INTEGER NOT NULL, gone INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
+        held_until INTEGER NOT NULL DEFAULT 0, succeeded INTEGER, problem TEXT, problem_at INTEGER,
+        PRIMARY KEY(destination, signal)) WITHOUT ROWID""",
+    # Records that a destination refused: kept in their own table, passed by the cursor, named here.
+    """CREATE TABLE quarantine(
+        destination TEXT NOT NULL, signal TEXT NOT NULL, seq INTEGER NOT NULL, reason TEXT NOT NULL,
+        time INTEGER NOT NULL, message TEXT NOT NULL, released INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY(destination, signal, seq)) WITHOUT ROWID""",
+)
+
+_M003_FOREIGN_SENDERS = (
+    # One index for a trace, the children of a span, and whether a span that came again is there already.
+    "DROP INDEX span_trace",
+    "CREATE INDEX span_trace ON span(trace, parent, span)",
+    "CREATE INDEX log_time ON log(time)",
+    # The last point of each series of others; `labels` is the JSON array of pairs, sorted by key. `number` is
+    # that of gauges and sums, the rest of histograms: `bounds` and `buckets` are JSON arrays. `received` is
+    # when it came, by our clock: a series that is not renewed goes.
+    """CREATE TABLE foreign_point(
+        name TEXT NOT NULL, service TEXT NOT NULL, instance TEXT NOT NULL, labels TEXT NOT NULL,
+        kind TEXT NOT NULL, time INTEGER NOT NULL, received INTEGER NOT NULL, number NUMERIC, count INTEGER,
+        sum REAL, bounds TEXT, buckets TEXT, PRIMARY KEY(name, service, instance, labels)) WITHOUT ROWID""",
+    "CREATE INDEX foreign_point_received ON foreign_point(received)",
+)
+
 _M004_JOURNAL = (
     # What is known of the records that a process could not keep, so that recovery adds only the rest.
     "ALTER TABLE process ADD COLUMN lost_spans INTEGER NOT NULL DEFAULT 0",
@@ -88,6 +119,8 @@ _M004_JOURNAL = (
 
 MIGRATIONS = (
     ("m001_first_store", _M001_FIRST_STORE),
+    ("m002_shipping", _M002_SHIPPING),
+    ("m003_foreign_senders", _M003_FOREIGN_SENDERS),
     ("m004_journal", _M004_JOURNAL),
 )
 """Name and statements of every step; a store's version is the number of steps it has taken."""

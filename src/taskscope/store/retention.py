@@ -45,6 +45,11 @@ def limit_pages(connection: sqlite3.Connection, size_bytes: int) -> None:
     connection.execute(f"PRAGMA max_page_count = {max(size_bytes // page_size, 1)}")
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that neither file nor disk may grow."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
 def tend(
     connection: sqlite3.Connection,
     limits: Limits,

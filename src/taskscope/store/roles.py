@@ -30,6 +30,7 @@ class Role(IntEnum):
     HEALTH = 12
     SERVER = 13
     DATABASE = 14
+    FOREIGN = 15
 
 
 RECORDED_AT_START = frozenset(
@@ -64,6 +65,7 @@ _BY_KEY = (
     (attr.PROCESS_EXECUTABLE_NAME, Role.COMMAND),
     (attr.DB_SYSTEM_NAME, Role.DATABASE),
 )
+_TELLING = frozenset(key for key, _ in _BY_KEY)
 
 
 def find_role(attributes: Mapping[str, object], kind: int) -> Role:
@@ -71,9 +73,20 @@ def find_role(attributes: Mapping[str, object], kind: int) -> Role:
     operation = attributes.get(attr.GEN_AI_OPERATION_NAME)
     if isinstance(operation, str):
         return _BY_OPERATION.get(operation, Role.OTHER)
-    for key, role in _BY_KEY:
-        if key in attributes:
-            return role
+    if not _TELLING.isdisjoint(attributes):
+        return next(role for key, role in _BY_KEY if key in attributes)
     if kind == _KIND_SERVER and attr.HTTP_REQUEST_METHOD in attributes:
         return Role.SERVER
     return Role.OTHER
+
+
+_OWN_SERVICE = frozenset({Role.OTHER, Role.HEALTH, Role.SERVER, Role.DATABASE})
+
+
+def find_foreign_role(attributes: Mapping[str, object], kind: int) -> Role:
+    """The part of another sender's span: work of agents is counted with ours, its service and checks are not.
+
+    They would stand for the health, the requests and the database of this host.
+    """
+    role = find_role(attributes, kind)
+    return Role.FOREIGN if role in _OWN_SERVICE else role

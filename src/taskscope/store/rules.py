@@ -45,10 +45,16 @@ def _one(_span: SpanRecord) -> int:
     return 1
 
 
+_NUMBER_LIMIT = 10**12
+"""More than any count, number of tokens or micro-dollars of one span; 65,536 of them fit into 64 bits."""
+
+
 def number_of(span: SpanRecord, key: str) -> Number | None:
-    """An attribute's value when it is a number."""
+    """An attribute's value when it is a number that can be one: from another sender anything may come."""
     value = span.attributes.get(key)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= _NUMBER_LIMIT else None
 
 
 def _attribute(key: str) -> _Value:

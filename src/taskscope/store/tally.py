@@ -8,6 +8,7 @@ and the spans behind it cannot disagree. What a reader of metrics gets beyond th
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +34,19 @@ STORE = "store"
 
 LABEL_VALUES_LIMIT = 100
 """Values of one label that are told apart; the next ones say `other`."""
+
+LABEL_LENGTH = 256
+"""Characters of a label's value, where others chose it."""
+# What would end a line, command a terminal, turn the direction of writing or hide text on a page.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+
+
+def make_printable(label: str) -> str:
+    """What a label may say of a text by others: not long, with U+FFFD in place of what is no print."""
+    return _UNPRINTABLE.sub("\ufffd", label[:LABEL_LENGTH])
 
 
 class Histogram(NamedTuple):

@@ -28,6 +28,7 @@ _KEY_HEADS: dict[str, bytes] = {}
 _KEY_HEADS_LIMIT = 4096
 _DEPTH_LIMIT = 32
 
+_TAG_LIMIT = 1 << 32
 _WIRE_VARINT = 0
 _WIRE_LENGTH = 2
 _FIXED_SIZES = {1: 8, 5: 4}
@@ -60,8 +61,8 @@ def text(tag: bytes, value: str) -> bytes:
 
 
 def fixed64(tag: bytes, number: int) -> bytes:
-    """A fixed64 field, left out when 0."""
-    return tag + _FIXED64.pack(number) if number else b""
+    """A fixed64 field, left out when 0; OTLP's times begin with 1970, whatever a clock says."""
+    return tag + _FIXED64.pack(number) if 0 < number <= _MASK_64 else b""
 
 
 def fixed32(tag: bytes, number: int) -> bytes:
@@ -135,27 +136,32 @@ def closing(end_ns: int, code: int, message: str, values: Mapping[str, Attribute
 # --- reading
 
 
-# Fields that are numbers, by message; all others are texts, bytes or messages.
-_VALUE_NUMBERS = frozenset({2, 3, 4})
-_SPAN_NUMBERS = frozenset({6, 7, 8, 10, 12, 14, 16})
-_STATUS_NUMBERS = frozenset({3})
-_EVENT_NUMBERS = frozenset({1, 4})
-_LOG_NUMERIC = frozenset({1, 2, 7, 8, 11})
-_NO_NUMBERS: frozenset[int] = frozenset()
+# Wire types of the fields that are numbers (0 varint, 1 fixed64, 5 fixed32), by message; all others are
+# texts, bytes or messages.
+_VALUE_NUMBERS: Mapping[int, int] = {2: 0, 3: 0, 4: 1}
+_SPAN_NUMBERS: Mapping[int, int] = {6: 0, 7: 1, 8: 1, 10: 0, 12: 0, 14: 0, 16: 5}
+STATUS_NUMBERS: Mapping[int, int] = {3: 0}
+_EVENT_NUMBERS: Mapping[int, int] = {1: 1, 4: 0}
+_LOG_NUMERIC: Mapping[int, int] = {1: 1, 2: 0, 7: 0, 8: 5, 11: 1}
+_NO_NUMBERS: Mapping[int, int] = {}
 
 
-def fields(data: bytes, numeric: frozenset[int] = _NO_NUMBERS) -> Iterator[tuple[int, Any]]:
-    """Field numbers and raw values of a message: int for the `numeric` ones, bytes for the rest.
+def fields(data: bytes, numbers: Mapping[int, int] = _NO_NUMBERS) -> Iterator[tuple[int, Any]]:
+    """Field numbers and raw values of a message: int for those in `numbers`, which tells their wire types.
 
-    A field of the other kind is skipped, as protobuf does; a torn message is a ValueError.
+    The others are bytes. A field of another wire type is skipped, as protobuf does; a torn message is a
+    ValueError.
     """
     position, end = 0, len(data)
     while position < end:
-        tag, position = _read_varint(data, position)
+        tag, position = read_varint(data, position)
+        if not 8 <= tag < _TAG_LIMIT:
+            msg = f"no OTLP message: no field has the number {tag >> 3}, before byte {position}"
+            raise ValueError(msg)
         number, wire = tag >> 3, tag & 7
         if wire == _WIRE_VARINT:
             value: int | bytes
-            value, position = _read_varint(data, position)
+            value, position = read_varint(data, position)
         else:
             size = _FIXED_SIZES.get(wire)
             if size is None:
@@ -167,7 +173,7 @@ def fields(data: bytes, numeric: frozenset[int] = _NO_NUMBERS) -> Iterator[tuple
             value = data[start:position]
             if wire != _WIRE_LENGTH:
                 value = int.from_bytes(value, "little")
-        if (number in numeric) is (type(value) is int):
+        if numbers.get(number, _WIRE_LENGTH) == wire:
             yield number, value
 
 
@@ -175,10 +181,11 @@ def _read_size(data: bytes, position: int, wire: int) -> tuple[int, int]:
     if wire != _WIRE_LENGTH:
         msg = f"no OTLP message: wire type {wire} at byte {position}"
         raise ValueError(msg)
-    return _read_varint(data, position)
+    return read_varint(data, position)
 
 
-def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """The number at a position, and the position behind it."""
     try:
         byte = data[position]
         if byte < 128:
@@ -287,7 +294,7 @@ class SpanBody:
         elif number == 13:
             self.links.append(_read_link(raw))
         elif number == 15:
-            for field, value in fields(raw, _STATUS_NUMBERS):
+            for field, value in fields(raw, STATUS_NUMBERS):
                 if field == 2:
                     self.status_message = value.decode(errors="replace")
                 elif field == 3:

@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import spans as names
 
+from . import providers
 from ._values import clean_attributes, clean_text
 from .calls import wrap
 from .context import Frame, attach, detach, get_frame, get_living_context, put_frame
@@ -79,7 +80,7 @@ class Operation:
     # As a context manager and as a decorator.
 
     def __enter__(self) -> Self:
-        if self._depth == 0:
+        if self._depth == 0 and not providers.is_off:
             self.start()
             self._token = attach(self.context)
         self._depth += 1
@@ -89,7 +90,7 @@ class Operation:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._depth -= 1
-        if self._depth == 0:
+        if self._depth == 0 and self.context is not None:
             detach(self._token)
             self.end(error)
 
@@ -110,6 +111,8 @@ class Operation:
         """Start the span; `context` is then the context inside of it."""
         if self.has_ended:
             self._reset()
+        if providers.is_off:
+            return
         with INSTRUMENTATION:
             self.outer = get_living_context(self._given_context)
             frame = Frame(get_frame(self.outer), self)
@@ -118,13 +121,13 @@ class Operation:
             self._start_span(frame, self.context)
 
     def _start_span(self, frame: Frame, context: Context) -> None:
-        providers = get_providers()
-        self._span = providers.tracer.start_span(
+        chosen = get_providers()
+        self._span = chosen.tracer.start_span(
             clean_text(self._name),
             self._parent_context(),
             self._kind,
             clean_attributes({**self._stamps(frame), **self._start_attributes}),
-            start_time=self._started_ns or providers.span_clock(),
+            start_time=self._started_ns or chosen.span_clock(),
             record_exception=False,
             set_status_on_exception=False,
         )
@@ -135,7 +138,7 @@ class Operation:
 
     def end(self, failure: BaseException | None = None) -> None:
         """End the span, with the exception that leaves it if there is one; a second end does nothing."""
-        if self.has_ended:
+        if self.has_ended or self.context is None:
             return
         try:
             with INSTRUMENTATION:

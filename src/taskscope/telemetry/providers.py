@@ -50,6 +50,15 @@ class Providers:
 
 _chosen: Providers | None = None
 
+is_off: bool = False
+"""Whether spans do nothing at all, not even what the API's own would do: set where telemetry is disabled."""
+
+
+def switch(*, off: bool) -> None:
+    """Have all our spans do nothing, or do what they do."""
+    global is_off  # noqa: PLW0603 - the one switch of the process
+    is_off = off
+
 
 def get_providers() -> Providers:
     """Return what is chosen now: the global OTel providers, if nobody chose."""

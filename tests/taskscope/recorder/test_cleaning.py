@@ -138,3 +138,13 @@ def test_a_key_that_was_clean_does_not_let_a_secret_pass() -> None:
         }
         assert cleaner.attributes({"password": 12345678})["password"] == "[redacted:secret_name]"
         assert cleaner.attributes({"password": "fine"})["password"] == "[redacted:secret_name]"
+
+
+def test_a_list_that_holds_itself_many_times_costs_no_more_than_a_long_one() -> None:
+    """The items of a record are counted together, however they are nested, and the key is marked."""
+    endless: list[object] = ["x"]
+    endless.extend([endless] * 10)
+    cleaned = Cleaner(Redactor()).attributes({"endless": endless, "plain": 1})
+    assert cleaned["plain"] == 1
+    assert cleaned[attr.SANITIZE_KEYS] == ["endless"]
+    assert repr(cleaned["endless"]).count("x") <= 10_000

@@ -31,7 +31,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 def _append(
     journal: Journal, body: bytes, source: Source = SOURCE, *, is_precious: bool = False
 ) -> str | None:
-    return journal.append(SPAN, source, body, signal="traces", is_precious=is_precious)
+    return journal.append(SPAN, source, body, "traces", is_precious)
 
 
 def _drain(journal: Journal, limit: int = 1000) -> list[bytes]:

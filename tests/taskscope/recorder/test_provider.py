@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -172,6 +173,7 @@ def test_of_two_threads_one_ends_a_span() -> None:
 def test_a_span_that_was_open_at_a_fork_is_recorded_by_the_parent_alone() -> None:
     """In the child it ends for foreign processors, as upstream, not for the record; the child's own do."""
     program = """
+import logging
 import os
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -381,6 +383,29 @@ def test_the_sdks_own_metrics_count_spans(make: str, monkeypatch: pytest.MonkeyP
     ]
     assert points["otel.sdk.span.live"] == [(sampled, 1)]
     meters.shutdown()
+
+
+@pytest.mark.parametrize("value", ["many", "-1"])
+def test_a_limit_that_is_no_number_is_no_limit_of_ours(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    """Where upstream raises, the defaults stand, and one warning says so."""
+    monkeypatch.setenv("OTEL_SPAN_EVENT_COUNT_LIMIT", value)
+    monkeypatch.setenv("OTEL_SPAN_LINK_COUNT_LIMIT", "1")
+    with pytest.raises(ValueError, match="OTEL_SPAN_EVENT_COUNT_LIMIT"):
+        Rig("upstream")
+    rig = Rig("ours")
+    span = rig.tracer.start_span("a", attributes={str(number): "x" * 5000 for number in range(200)})
+    for _ in range(200):
+        span.add_event("e")
+    span.end()
+    assert (len(rig.span.attributes or {}), len(rig.span.events)) == (128, 128)
+    assert len(str((rig.span.attributes or {})["199"])) == 5000
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert (
+        f"OTEL_SPAN_EVENT_COUNT_LIMIT must be a non-negative integer but got {value}" in record.getMessage()
+    )
 
 
 def test_a_new_resource_reaches_all_tracers(make: str) -> None:

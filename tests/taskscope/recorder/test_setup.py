@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-import gzip
 import os
 import subprocess
 import sys
-import threading
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from taskscope.store.aggregates import read_aggregates
 from taskscope.store.database import open_database
@@ -19,10 +14,9 @@ from taskscope.store.history import open_history
 from tests.taskscope.store.builders import values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-_SECRET = "correct-horse-battery-staple"
 _PRELUDE = """
 import os, sys, threading
 from pathlib import Path
@@ -133,6 +127,76 @@ assert len(seen.get_finished_spans()) == 2
     assert _count(home, "span") == 2
     with closing(open_database(home / "taskscope.db", create=False)) as connection:
         assert b"host" in connection.execute("SELECT resource FROM source").fetchone()[0]
+
+
+def test_without_a_hosts_provider_ours_serves_all(home: Path) -> None:
+    """It is an SDK provider: a processor added to it gets all spans, and one that raises is counted."""
+    program = """
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+class Raising(SpanProcessor):
+    def on_start(self, span, parent_context=None): raise ZeroDivisionError
+recording = start()
+provider = trace.get_tracer_provider()
+assert isinstance(provider, TracerProvider)
+seen = InMemorySpanExporter()
+provider.add_span_processor(Raising())
+provider.add_span_processor(SimpleSpanProcessor(seen))
+with task():
+    with tool(): pass
+assert [span.name for span in seen.get_finished_spans()] == ["execute_tool x", "invoke_workflow repair"]
+assert provider.force_flush()
+"""
+    _run(program, home)
+    with closing(open_database(home / "taskscope.db", create=False, read_only=True)) as connection:
+        points = read_aggregates(connection)
+    assert _count(home, "span") == 2
+    assert values_of(points, "taskscope.internal.errors") == {("processor", "ZeroDivisionError"): 2}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("del contextvars_context.ContextVarsRuntimeContext", id="missing at import"),
+        pytest.param("del sampling.DEFAULT_ON", id="missing at a span's start"),
+    ],
+)
+def test_an_sdk_with_other_insides_loses_nothing(home: Path, change: str) -> None:
+    """Where ours cannot be made, upstream's own tracer serves, and that it had to is counted."""
+    program = """
+from opentelemetry.context import contextvars_context
+from opentelemetry.sdk.trace import TracerProvider, sampling
+CHANGE
+recording = start()
+assert type(trace.get_tracer_provider()) is TracerProvider
+with task():
+    with tool(): pass
+"""
+    _run(program.replace("CHANGE", change), home)
+    with closing(open_database(home / "taskscope.db", create=False, read_only=True)) as connection:
+        points = read_aggregates(connection)
+    assert _count(home, "span") == 2
+    assert sum(values_of(points, "taskscope.internal.errors").values()) == 1
+
+
+def test_a_later_recording_takes_an_earlier_ones_place(home: Path) -> None:
+    """While both run, both record; the one that ended gets no more, and the other goes on."""
+    program = """
+first = start()
+def start_at(name):
+    return install(load_host_settings({**os.environ, "TASKSCOPE_HOME": str(HOME / name)}), REDACTOR)
+second = start_at("second")
+with tool(): pass
+assert first.shutdown(30) and second.flush(30)
+with tool(): pass
+third = start_at("third")
+with tool(): pass
+assert second.shutdown(30) and third.shutdown(30)
+with tool(): pass
+"""
+    _run(program, home)
+    assert [_count(home / name, "span") for name in ("", "second", "third")] == [1, 3, 1]
 
 
 def test_an_event_is_stored_with_its_span(home: Path) -> None:
@@ -267,82 +331,6 @@ if not child:
     os._exit(0 if recording.flush(30) else 1)
 """
     _run(program, home)
-    assert _count(home, "span") == 1
-
-
-class Collector(BaseHTTPRequestHandler):
-    """Takes OTLP over HTTP and keeps it."""
-
-    received: list[tuple[str, bytes]]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        self.received.append((self.path, body))
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is the standard library's
-        pass
-
-
-@pytest.fixture
-def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    received: list[tuple[str, bytes]] = []
-    handler = type("Handler", (Collector,), {"received": received})
-    server = HTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", received
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_the_stock_exporters_run_too_and_get_no_secret(
-    home: Path, collector: tuple[str, list[tuple[str, bytes]]]
-) -> None:
-    """With an endpoint set, spans and events go there and into the store, both without the secret."""
-    endpoint, received = collector
-    program = """
-from opentelemetry._logs import get_logger
-recording = start()
-with task() as span:
-    span.set_attribute("a", "correct-horse-battery-staple")
-    span.add_event("correct-horse-battery-staple", {"b": "correct-horse-battery-staple"})
-    get_logger("program").emit(body="correct-horse-battery-staple", event_name="it.happened")
-    try: raise ValueError("correct-horse-battery-staple")
-    except ValueError as error: span.record_exception(error)
-assert recording.shutdown(30)
-"""
-    _run(program, home, environ={"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
-    bodies = dict(received)
-    assert bodies.keys() == {"/v1/traces", "/v1/logs"}
-    assert not [path for path, body in received if _SECRET.encode() in body]
-    (span,) = (
-        ExportTraceServiceRequest.FromString(bodies["/v1/traces"]).resource_spans[0].scope_spans[0].spans
-    )
-    assert (span.name, span.events[0].name) == ("invoke_workflow repair", "[redacted:known_value]")
-    (log,) = (
-        ExportLogsServiceRequest.FromString(bodies["/v1/logs"]).resource_logs[0].scope_logs[0].log_records
-    )
-    assert (log.event_name, log.body.string_value) == ("it.happened", "[redacted:known_value]")
-    assert (_count(home, "span"), _count(home, "log")) == (1, 1)
-
-
-def test_the_end_is_bounded_when_nobody_listens(home: Path) -> None:
-    """A dead collector holds the program for two seconds at most, and the store has it all."""
-    program = """
-import time
-recording = start()
-with task(): pass
-began = time.monotonic()
-recording.shutdown(1.0)
-assert time.monotonic() - began < 10
-"""
-    _run(program, home, environ={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
     assert _count(home, "span") == 1
 
 

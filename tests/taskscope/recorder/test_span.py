@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import (
     INVALID_SPAN_CONTEXT,
@@ -23,6 +24,8 @@ from opentelemetry.trace.span import TraceState
 from taskscope.recorder._clock import Clock
 from taskscope.recorder.provider import RecordingTracerProvider
 from taskscope.semconv import attributes as attr
+from taskscope.telemetry import spans
+from taskscope.telemetry.providers import use_providers
 from tests.taskscope.recorder.tracing import KeepingSink, Rig, describe
 
 if TYPE_CHECKING:
@@ -35,6 +38,22 @@ _NOWHERE = SpanContext(0, 8, is_remote=False)
 class Hostile:
     def __str__(self) -> str:
         raise RuntimeError("no words")
+
+
+class Unhashable(str):
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        raise RuntimeError("no hash")
+
+
+class Endless(list[Any]):
+    def __iter__(self) -> Any:
+        raise RuntimeError("no items")
+
+
+class Name(str):
+    __slots__ = ()
 
 
 class SpokenError(Exception):
@@ -232,6 +251,7 @@ def test_a_limit_too_small_for_the_contract_holds_all_the_same() -> None:
         pytest.param(2**99999, id="a huge number"),
         pytest.param("\ud800", id="a lone surrogate"),
         pytest.param({Hostile(): 1}, id="no key"),
+        pytest.param(Endless([1]), id="no items"),
     ],
 )
 def test_a_hostile_value_is_not_raised_at_the_host(ours: Rig, value: Any) -> None:
@@ -249,6 +269,28 @@ def test_a_hostile_value_is_not_raised_at_the_host(ours: Rig, value: Any) -> Non
     assert (said["good"], said["good too"]) == (1, 2)
     assert (ours.span.events[0].attributes or {})["good"] == 1
     assert (ours.span.links[0].attributes or {})["good"] == 1
+
+
+def test_a_hostile_key_is_not_raised_at_the_host() -> None:
+    """It is dropped and counted, in a mapping without what stands beside it."""
+    errors: list[tuple[str, str]] = []
+    rig = Rig("ours", on_error=lambda *error: errors.append(error))
+    span = rig.tracer.start_span("a")
+    wordless: Any = Hostile()
+    span.set_attributes({wordless: 1, "good": 1})
+    span.set_attribute(Unhashable("k"), 1)
+    span.end()
+    assert dict(rig.span.attributes or {}) == {"good": 1}
+    assert rig.span.dropped_attributes == 2
+    assert errors == [("recorder", "RuntimeError")]
+
+
+def test_a_key_of_a_class_of_its_own_is_a_key(rig: Rig) -> None:
+    """Names of an enum of texts, say."""
+    span = rig.tracer.start_span("a", attributes={Name("start"): 1})
+    span.set_attribute(Name("set"), 2)
+    span.end()
+    assert dict(rig.span.attributes or {}) == {"start": 1, "set": 2}
 
 
 def test_a_list_in_itself_has_an_end(ours: Rig) -> None:
@@ -479,7 +521,19 @@ def test_a_step_of_the_wall_clock_is_no_duration(step_s: int) -> None:
     assert after.start_time == 10**18 + (step_s + 6) * 10**9
 
 
-def test_a_start_that_is_given_brings_its_own_time(make: str) -> None:
+def test_spans_of_the_contract_last_as_long_as_they_took() -> None:
+    """They leave their times to the tracer, so that no step of the wall clock is in them."""
+    clock = SteppingClock()
+    rig = Rig("ours", clock=clock.as_clock())
+    with use_providers(rig.provider, LoggerProvider(shutdown_on_exit=False)), spans.agent("coder"):
+        clock.wall_ns -= 3600 * 10**9
+        with spans.tool("search"):
+            clock.wall_ns += 7200 * 10**9
+    tool, agent = rig.spans
+    assert [(span.end_time or 0) - (span.start_time or 0) for span in (tool, agent)] == [10**9, 3 * 10**9]
+
+
+def test_a_start_that_is_given_brings_its_own_time() -> None:
     """Its end is that of the wall clock that its giver read, whatever clock its parent began by."""
     clock = SteppingClock()
     rig = Rig("ours", clock=clock.as_clock())

@@ -553,6 +553,16 @@ def test_otel_sdk_disabled_is_no_tracing_at_all(make: str, monkeypatch: pytest.M
     assert rig.spans == []
 
 
+def test_a_context_that_is_none_at_all_is_no_parent() -> None:
+    """Whatever was handed in for it, the host gets its span."""
+    errors: list[tuple[str, str]] = []
+    rig = Rig("ours", on_error=lambda *error: errors.append(error))
+    wrong: Any = 5
+    rig.tracer.start_span("a", context=wrong).end()
+    assert rig.span.parent is None
+    assert errors == [("recorder", "AttributeError")]
+
+
 def test_a_parent_that_raises_is_none() -> None:
     """A foreign span whose context cannot be read does not stop the host, and is counted."""
 

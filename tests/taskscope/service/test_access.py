@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
 from taskscope.errors import StoreError, UsageError
-from taskscope.service.access import OPEN_PATHS, is_loopback, load_token, refuse_open_host
+from taskscope.service import access
+from taskscope.service.access import INTAKE_PATHS, OPEN_PATHS, is_loopback, load_token, refuse_open_host
 
 from .services import Service, environment
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
 
 PROBES = ("/metrics", "/health/live", "/health/ready", "/health/startup", "/openapi.json")
 ANYWHERE = "0.0.0.0"  # noqa: S104  it is refused
@@ -26,15 +32,15 @@ def routes(service: Service) -> list[tuple[str, str]]:
     """Every route that the service names, and some that it has not."""
     paths = service.client.get("/openapi.json").json()["paths"]
     known = [(verb.upper(), path.format(task_id="t-1")) for path, verbs in paths.items() for verb in verbs]
-    assert len(known) == 10, known
+    assert len(known) == 13, known
     return [*known, ("GET", "/openapi.json"), *(("GET", path) for path in UNKNOWN)]
 
 
 def test_without_the_token_numbers_and_states_are_all_there_is(service: Service) -> None:
-    """What is not named as open answers 401, whether it exists or not."""
+    """What is not named as open answers 401, whether it exists or not; OTLP of this machine may come in."""
     for method, path in routes(service):
         status = service.client.request(method, path).status_code
-        assert (status != 401) == (path in OPEN_PATHS), (method, path, status)
+        assert (status != 401) == (path in {*OPEN_PATHS, *INTAKE_PATHS}), (method, path, status)
     assert set(PROBES) == set(OPEN_PATHS)
 
 
@@ -152,3 +158,28 @@ def test_serve_refuses_in_one_line(tmp_path: Path) -> None:
         code, message = serve(METRICS_PORT=str(taken.getsockname()[1]))
     assert (code, message.count("\n")) == (3, 1), message
     assert "Address already in use" in message
+
+
+def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """408 for who holds the token too: a byte a minute keeps no request for ever."""
+    monkeypatch.setattr(access, "BODY_SECONDS", 0.01)
+    answers: list[Message] = []
+
+    async def receive() -> Message:
+        await asyncio.sleep(0)
+        if answers or not parts:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": parts.pop(), "more_body": True}
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+        await asyncio.sleep(0)
+
+    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise AssertionError
+
+    parts = [b"{"]
+    headers = [(b"host", b"localhost"), (b"authorization", b"Bearer x")]
+    scope: Scope = {"type": "http", "method": "POST", "path": "/tasks", "headers": headers}
+    asyncio.run(access.Gate(app, token="x")(scope, receive, send))
+    assert answers[0]["status"] == 408

@@ -84,13 +84,29 @@ def test_without_git_it_lives_but_is_not_ready(tmp_path: Path) -> None:
     assert (git["status"], git["output"]) == ("fail", "git is not installed")
 
 
-def test_a_damaged_store_is_told_and_ends_nothing(tmp_path: Path) -> None:
+def test_a_damaged_store_is_set_aside_under_a_running_service(tmp_path: Path) -> None:
+    """It goes on with a new one, and says in `ready`, as a warning, where the old one lies."""
+    home = tmp_path / "home"
+    with running_service(home, tmp_path, HEALTHCHECK_INTERVAL="1") as service:
+        for file in home.glob("taskscope.db-*"):
+            file.unlink()
+        (tmp_path / "damaged").write_bytes(b"damaged" * 1000)
+        (tmp_path / "damaged").replace(home / "taskscope.db")
+        wait_until(lambda: service.client.get("/health/ready").text, lambda text: "set aside" in text)
+        wait_until(lambda: service.client.get("/metrics").status_code, lambda code: code == 200)
+        (aside,) = home.glob("taskscope.db.damaged-*")
+        assert aside.read_bytes() == b"damaged" * 1000
+        assert service.client.get("/health/ready").status_code == 200
+        assert service.end() == 0
+
+
+def test_an_unusable_store_is_told_and_ends_nothing(tmp_path: Path) -> None:
     """`ready`, metrics and tasks answer 503 as problems, `live` 200, and the end is a good one."""
     home = tmp_path / "home"
     with running_service(home, tmp_path, HEALTHCHECK_INTERVAL="1") as service:
         for file in home.glob("taskscope.db*"):
             file.unlink()
-        (home / "taskscope.db").write_text("damaged")
+        (home / "taskscope.db").mkdir()
         wait_until(lambda: service.client.get("/health/ready").status_code, lambda code: code == 503)
         assert service.client.get("/health/live").status_code == 200
         for path in ("/metrics", "/tasks", "/tasks/t-1/spans"):

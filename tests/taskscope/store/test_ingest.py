@@ -149,3 +149,16 @@ def test_sources_are_kept_once(store: Store) -> None:
         store.write(make_span(), make_log())
     with closing(store.read()) as connection:
         assert _rows(connection, "source") == {"source": 1}
+
+
+def test_a_start_may_be_told_twice(store: Store) -> None:
+    """The second one says more; the span is open once, and ends once."""
+    start, end = open_and_end(make_tool())
+    sketch = make_span(start.name, span_id=start.span_id, end_ns=None)
+    store.session.write([sketch], Accounts())
+    store.session.write([start], Accounts())
+    with closing(store.read()) as connection:
+        assert connection.execute("SELECT body FROM open").fetchall() == [(start.body,)]
+        store.session.write([end], Accounts())
+        assert connection.execute("SELECT count(*) FROM open").fetchone() == (0,)
+        assert connection.execute("SELECT body FROM span").fetchall() == [(end.body,)]

@@ -33,7 +33,7 @@ def file(tmp_path: Path) -> Path:
     for number in range(12):
         body = bytes([number]) * number * 7
         kind = (SPAN, LOG, NOTE)[number % 3]
-        journal.append(kind, _SOURCES[number % 2], body, signal=None, is_precious=True)
+        journal.append(kind, _SOURCES[number % 2], body, None, True)
     (path,) = tmp_path.glob("*.journal")
     return path
 
@@ -99,7 +99,7 @@ def test_the_remains_of_an_earlier_turn_are_not_read_again(tmp_path: Path) -> No
     journal = Journal(tmp_path)
     for round_ in range(3):
         for number in range(40):
-            journal.append(SPAN, _SOURCES[0], b"%d-%d" % (round_, number), signal=None, is_precious=True)
+            journal.append(SPAN, _SOURCES[0], b"%d-%d" % (round_, number), None, True)
         if round_ < 2:
             while journal.has_records:
                 journal.release(journal.read(7))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def _append(journal: Journal, records: Sequence[Record]) -> None:
     for record in records:
-        journal.append(*encode(record), signal="traces", is_precious=True)
+        journal.append(*encode(record), "traces", True)
 
 
 def _die_with(

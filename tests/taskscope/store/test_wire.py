@@ -37,7 +37,7 @@ def test_a_value_is_read_as_it_was_written(value: object) -> None:
 @given(st.integers(0, 2**64 - 1))
 def test_a_number_takes_the_bytes_of_protobuf(number: int) -> None:
     """Up to ten bytes, read back whole."""
-    assert list(wire.fields(b"\x08" + wire.varint(number), frozenset({1}))) == [(1, number)]
+    assert list(wire.fields(b"\x08" + wire.varint(number), {1: 0})) == [(1, number)]
 
 
 def test_events_links_and_status_are_read_as_protobuf_wrote_them() -> None:

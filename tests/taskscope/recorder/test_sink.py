@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,6 +9,7 @@ from opentelemetry import trace
 
 from taskscope.config import load_host_settings
 from taskscope.recorder.setup import install
+from taskscope.recorder.sink import YOUNG_NS, RecordingSink
 from taskscope.redaction import Redactor
 from taskscope.semconv import attributes as attr
 from taskscope.store.journals import read_journal
@@ -73,3 +75,45 @@ def test_a_fork_puts_open_spans_on_record(recording: Recording) -> None:
             os._exit(0)
         os.waitpid(child, 0)
         assert _journal(recording) == [("before", False), ("pool", True)]
+
+
+def test_a_span_that_is_not_young_any_more_goes_on_record(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its start, once; one that ended meanwhile has none."""
+    tracer, sink = trace.get_tracer("host"), _sink(recording)
+    span, short = tracer.start_span("long"), tracer.start_span("short")
+    assert 0 < (sink.sweep() or 0) <= YOUNG_NS / 1e9
+    short.end()
+    later_ns = time.time_ns() + 2 * YOUNG_NS
+    monkeypatch.setattr(time, "time_ns", lambda: later_ns)
+    assert sink.sweep() is None
+    assert sink.sweep() is None
+    span.end()
+    assert _journal(recording) == [("short", False), ("long", True), ("long", False)]
+
+
+def test_a_young_span_around_another_goes_on_record_by_its_name_first(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Quickly, without its attributes; when it is not young any more, with them."""
+    tracer = trace.get_tracer("host")
+    later_ns = time.time_ns() + 2 * YOUNG_NS
+    with tracer.start_as_current_span("request", attributes={"http.route": "/"}):
+        with tracer.start_as_current_span("query"):
+            pass
+        monkeypatch.setattr(time, "time_ns", lambda: later_ns)
+        _sink(recording).sweep()
+        (path,) = recording.store_path.parent.glob("journal/*.journal")
+        bodies = [SpanBody(record.body) for record in read_journal(path).records]
+    assert [(body.name, body.attributes) for body in bodies] == [
+        ("request", {}),
+        ("query", {}),
+        ("request", {"http.route": "/"}),
+    ]
+
+
+def _sink(recording: Recording) -> RecordingSink:
+    sink = recording._writer._spans if recording._writer is not None else None
+    assert isinstance(sink, RecordingSink)
+    return sink
