@@ -22,13 +22,16 @@ from . import (
     burst,
     clocks,
     damage,
+    delivery,
     disk,
     encoding,
     exits,
     fat,
     faults,
     forks,
+    goodbyes,
     kills,
+    outages,
     reapers,
     soak,
 )
@@ -45,10 +48,13 @@ ROWS: dict[str, ModuleType] = {
     for module in (
         kills,
         reapers,
+        delivery,
         exits,
         forks,
         fat,
         burst,
+        outages,
+        goodbyes,
         disk,
         faults,
         clocks,
@@ -58,7 +64,7 @@ ROWS: dict[str, ModuleType] = {
     )
 }
 """By name, in the order of the page."""
-_BESIDE: frozenset[str] = frozenset({"soak"})
+_BESIDE: frozenset[str] = frozenset({"outages", "soak"})
 """Rows that run beside the others."""
 
 

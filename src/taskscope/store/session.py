@@ -21,7 +21,7 @@ from .database import open_database
 from .ingest import Ingest
 from .mounts import find_network_type
 from .processes import ProcessLock, register_process
-from .retention import Limits, NoteExpired, is_full, limit_pages, tend
+from .retention import MAKING_ROOM, Limits, NoteExpired, is_full, limit_pages, make_room, tend
 
 if TYPE_CHECKING:
     from .accounts import Accounts
@@ -89,19 +89,25 @@ class StoreSession:
         A damaged store is set aside: the error is raised, and the next try makes a new one.
         """
         try:
-            try:
-                self._open().write(batch, accounts, journal_seq=journal_seq)
-            except sqlite3.Error as error:
-                if not is_full(error):
-                    raise
-                self._tend_at = 0.0  # at its size, where only what leaves makes room
-                self._tend()
-                self._open().write(batch, accounts, journal_seq=journal_seq)
+            self._write(batch, accounts, journal_seq)
         except (sqlite3.Error, OSError) as error:
             if is_damage(error):
                 self._set_aside(error)
             raise
         self._tend()
+
+    def _write(self, batch: Sequence[Record], accounts: Accounts, journal_seq: int) -> None:
+        """Store a batch; where the store is at its size, the oldest records make room for it at once."""
+        for share in (*MAKING_ROOM, None):
+            try:
+                self._open().write(batch, accounts, journal_seq=journal_seq)
+            except sqlite3.Error as error:
+                if share is None or self._limits is None or self._connection is None or not is_full(error):
+                    raise
+                with contextlib.suppress(sqlite3.Error):  # the disk itself is full, and refuses deletion too
+                    make_room(self._connection, self._limits, share, self._note_expired)
+            else:
+                return
 
     def recover(self) -> int:
         """Bring home what dead processes left; the number of spans, those of the session's own start too."""
