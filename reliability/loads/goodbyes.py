@@ -18,6 +18,7 @@ import taskscope
 from benchmarks.loads._answer import answer
 
 from .children import Child, Tell, configure, warm_up
+from .counting import count_all
 
 _TOLD = struct.Struct("<d")
 
@@ -27,7 +28,11 @@ def main() -> None:
     count, url = int(sys.argv[1]), sys.argv[3]
     warm_up()
     home = Path(os.environ["TASKSCOPE_HOME"])
-    answer(ends_ms=[_end(home / str(number), url) for number in range(count)])
+    ends = [_end(home / str(number), url) for number in range(count)]
+    stored = sum(
+        count_all(home / str(number) / "taskscope.db")[0] for number in range(count if url != "off" else 0)
+    )
+    answer(ends_ms=ends, stored=stored)
 
 
 def _end(home: Path, url: str) -> float:

@@ -12,7 +12,10 @@ from reliability.page import BEGIN, END, PAGE, draw_results, write
 if TYPE_CHECKING:
     from pathlib import Path
 
-_RESULT = Result((Finding("told ends lost", 0, 12_345, most=0), Finding("cycles", 7)), 3.5, "2026-11-28", "2 cores")
+_FINDINGS = (Finding("told ends lost", 0, 12_345, most=0), Finding("cycles", 7))
+_RESULT = Result(_FINDINGS, 3.5, "2026-11-28", "2 cores")
+    (Finding("told ends lost", 0, 12_345, most=0), Finding("cycles", 7)), 3.5, "2026-11-28", "2 cores"
+)
 
 
 def test_a_kept_result_is_found_in_the_same_state_only(tmp_path: Path) -> None:
