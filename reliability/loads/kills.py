@@ -25,7 +25,7 @@ from .work import SHAPES, holds_old, read_told
 
 _CYCLES_OF_A_HOME = 25
 _WAYS = ("after", "next", "meanwhile")
-_LIVES_S = (0.02, 0.05, 0.15)
+_LIVES_S = (0.03, 0.08, 0.25)
 """Longest lives: during set-up, in the midst of it, past the writer's first transaction."""
 _OLD_LIFE_S = 1.5
 """Of a victim that holds a span for a second."""

@@ -19,7 +19,7 @@ from taskscope.instrumentation.registry import instrument, uninstrument
 from taskscope.recorder.setup import install
 from taskscope.redaction import Redactor
 from taskscope.telemetry.context import get_frame, log_fields, stamp
-from taskscope.telemetry.guard import drain_errors
+from taskscope.telemetry.guard import drain_errors, note_error
 from taskscope.telemetry.providers import switch
 from taskscope.telemetry.spans import set_pricer
 
@@ -209,14 +209,22 @@ def flush(timeout: float = CLOSE_TIMEOUT_S) -> bool:
 
     True where nothing was configured: then nothing is waiting.
     """
-    return all(recording.flush(timeout) for recording in _configured)
+    try:
+        return all(recording.flush(timeout) for recording in _configured)
+    except Exception as error:  # noqa: BLE001  the border to the host
+        note_error(error)
+        return False
 
 
 def shutdown(timeout: float = CLOSE_TIMEOUT_S) -> bool:
     """Flush, and record no more; what the flush says. `configure` begins anew."""
-    is_flushed = all(recording.shutdown(timeout) for recording in _configured)
-    _configured.clear()
-    return is_flushed
+    try:
+        return all(recording.shutdown(timeout) for recording in _configured)
+    except Exception as error:  # noqa: BLE001  the border to the host
+        note_error(error)
+        return False
+    finally:
+        _configured.clear()
 
 
 def _spent_since(recording: Recording, moment: datetime) -> int | None:

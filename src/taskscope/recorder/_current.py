@@ -78,7 +78,10 @@ class CurrentSpan:
         span = self._span
         # What is no Exception, a generator's end say, is no error (upstream #4484).
         if error is not None and isinstance(error, Exception) and isinstance(span, Span):
-            span.fail(error, is_event=self._record_exception, is_status=self._set_status_on_exception)
+            try:
+                span.fail(error, is_event=self._record_exception, is_status=self._set_status_on_exception)
+            except Exception as failure:  # noqa: BLE001  the border to the host
+                span._tracer.report("recorder", failure)
         if self._end_on_exit:
             span.end()
 

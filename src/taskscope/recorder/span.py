@@ -190,10 +190,13 @@ class Span(sdk.Span):
         except Exception as error:  # noqa: BLE001  the border to the host
             self._tracer.report("recorder", error)
             return
-        if bounds.are_plain(given, own):
-            own.update(given)
-        else:
-            self._add_attributes(given)
+        try:
+            if bounds.are_plain(given, own):
+                own.update(given)
+            else:
+                self._add_attributes(given)
+        except Exception as error:  # noqa: BLE001  as above
+            self._tracer.report("recorder", error)
 
     def _add_attributes(self, given: Mapping[Any, Any] | Sequence[tuple[Any, Any]]) -> None:
         try:
@@ -210,10 +213,14 @@ class Span(sdk.Span):
             _logger.warning("Tried calling %s on an ended span.", "_add_event")
             return
         tracer = self._tracer
-        kept, dropped = tracer.select(tracer.event_bounds, attributes)
-        if timestamp is None:
-            timestamp = self._offset + tracer.ticks()
-        self._append_event(SpanEvent(name, kept, timestamp, dropped))
+        try:
+            kept, dropped = tracer.select(tracer.event_bounds, attributes)
+            if timestamp is None:
+                timestamp = self._offset + tracer.ticks()
+            self._append_event(SpanEvent(name, kept, timestamp, dropped))
+        except Exception as error:  # noqa: BLE001  the border to the host
+            self.dropped_events += 1
+            tracer.report("recorder", error)
 
     def _append_event(self, event: SpanEvent) -> None:
         events, limit = self._events, self._tracer.events_limit
@@ -296,10 +303,9 @@ class Span(sdk.Span):
             }
             if attributes:
                 said.update(attributes)
+            self.add_event("exception", said, timestamp)
         except Exception as error:  # noqa: BLE001  the border to the host
             self._tracer.report("recorder", error)
-            return
-        self.add_event("exception", said, timestamp)
 
     # Its end.
 
@@ -307,10 +313,13 @@ class Span(sdk.Span):
         """Tell of an exception that left it; nothing after its end."""
         if self._end_time is not None:
             return
-        if is_event:
-            self.record_exception(error, escaped=escaped)
-        if is_status:
-            self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {_message_of(error)}"))
+        try:
+            if is_event:
+                self.record_exception(error, escaped=escaped)
+            if is_status:
+                self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {_message_of(error)}"))
+        except Exception as failure:  # noqa: BLE001  the border to the host
+            self._tracer.report("recorder", failure)
 
     def end(self, end_time: int | None = None) -> None:
         """End it, once; without a time given it lasted as long as the monotonic clock says.

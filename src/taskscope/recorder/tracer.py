@@ -155,7 +155,10 @@ class Tracer(sdk.Tracer):
         if attributes:
             span.set_attributes(attributes)
         if links:
-            span._add_first_links(links)
+            try:
+                span._add_first_links(links)
+            except Exception as error:  # noqa: BLE001  the border to the host
+                self.report("recorder", error)
         self._announce(span, context, is_sampled=is_sampled)
         return span
 

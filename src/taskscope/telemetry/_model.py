@@ -13,7 +13,7 @@ from taskscope.semconv import spans as names
 
 from ._task import TaskSpan
 from .context import get_frame
-from .guard import INSTRUMENTATION
+from .guard import INSTRUMENTATION, guarded
 from .operation import Operation
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class ModelSpan(Operation):
         self._usage: TokenUsage | None = None
         self._answered_by: str | None = None
 
+    @guarded
     def record_usage(
         self,
         *,
@@ -118,6 +119,7 @@ class ModelSpan(Operation):
             }
         )
 
+    @guarded
     def record_response(
         self,
         *,
@@ -197,6 +199,7 @@ class EmbeddingsSpan(ModelSpan):
     names_agent = True
     operation = names.EMBEDDINGS
 
+    @guarded
     def finish(
         self, *, dimensions: int | None = None, cache_hits: int | None = None, live_calls: int | None = None
     ) -> None:

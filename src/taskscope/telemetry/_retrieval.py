@@ -9,6 +9,7 @@ from opentelemetry.trace import SpanKind
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import spans as names
 
+from .guard import guarded
 from .operation import Operation
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class RetrievalSpan(Operation):
     is_client = True
     phase = "retrieve"
 
+    @guarded
     def finish(
         self,
         *,
@@ -45,6 +47,7 @@ class StageSpan(Operation):
 
     phase = "retrieve"
 
+    @guarded
     def finish(self, *, results: int | None = None, candidates: int | None = None) -> None:
         """Say what the stage found."""
         self.update({attr.RETRIEVAL_RESULTS: results, attr.RETRIEVAL_CANDIDATES: candidates})
@@ -55,6 +58,7 @@ class IndexSpan(Operation):
 
     phase = "retrieve"
 
+    @guarded
     def finish(self, *, indexed: int, unchanged: int, skipped: int) -> None:
         """Say what was done with the files."""
         self.update(
@@ -72,6 +76,7 @@ class MemorySearchSpan(Operation):
     is_client = True
     phase = "recall"
 
+    @guarded
     def finish(self, *, records: int) -> None:
         """Say how many records were found."""
         self.set(attr.GEN_AI_MEMORY_RECORD_COUNT, records)

@@ -11,6 +11,7 @@ from taskscope.semconv import events as event_names
 from taskscope.semconv import spans as names
 
 from .events import emit_event
+from .guard import guarded
 from .operation import Operation, outcome_of
 from .providers import get_providers
 
@@ -46,6 +47,7 @@ class TaskSpan(Operation):
         self._results: dict[str, object] = {}
         self._cost = _Cost()
 
+    @guarded
     def finish(
         self,
         outcome: str,
@@ -69,6 +71,7 @@ class TaskSpan(Operation):
             cause = names.ERROR_VERIFICATION_FAILED if verification == "failed" else names.ERROR_OTHER
             self.fail(error_type or cause, description)
 
+    @guarded
     def count_cost(self, micro_usd: int | None) -> None:
         """Add a live call's cost, or count it as unpriced (None)."""
         self._cost.add(micro_usd)
@@ -157,6 +160,7 @@ class PlanSpan(Operation):
         super()._reset()
         self._results: dict[str, object] = {}
 
+    @guarded
     def finish(self, *, step_count: int, reason: str | None = None, source: str | None = None) -> None:
         """Say what the plan holds; `source` only where it was not what the start said."""
         self._results = {attr.PLAN_STEP_COUNT: step_count, attr.PLAN_REASON: reason, attr.PLAN_SOURCE: source}
@@ -184,6 +188,7 @@ class StepSpan(Operation):
         super()._reset()
         self._outcome: str | None = None
 
+    @guarded
     def finish(self, outcome: str, *, error_type: str | None = None, description: str = "") -> None:
         """Say how the step ended; without it, it `succeeded` unless an exception left it."""
         self._outcome = outcome

@@ -11,6 +11,7 @@ from opentelemetry.trace import SpanKind
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import spans as names
 
+from .guard import guarded
 from .operation import Operation
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class ToolSpan(Operation):
     names_agent = True
     phase = "execute"
 
+    @guarded
     def record_output(self, size_bytes: int, *, is_truncated: bool = False) -> None:
         """Say how much came out, cut or not."""
         self.update({attr.TOOL_OUTPUT_SIZE: size_bytes, attr.TOOL_OUTPUT_TRUNCATED: is_truncated or None})
@@ -41,6 +43,7 @@ class SkillSpan(ToolSpan):
         super()._reset()
         self._outcome: str | None = None
 
+    @guarded
     def finish(self, outcome: str, *, error_type: str | None = None, description: str = "") -> None:
         """Say how it ended; without it, it `succeeded` unless an exception left it."""
         self._outcome = outcome
@@ -63,6 +66,7 @@ class SkillSpan(ToolSpan):
 class CommandSpan(Operation):
     """One program, from its start to its end."""
 
+    @guarded
     def finish(self, *, pid: int, exit_code: int | None, is_timed_out: bool = False) -> None:
         """Say how the program ended: an exit code other than 0 is an error, None is a kill at the limit."""
         self.update({attr.PROCESS_PID: pid, attr.PROCESS_EXIT_CODE: exit_code})
@@ -75,6 +79,7 @@ class CommandSpan(Operation):
 class HealthSpan(Operation):
     """One run of a health check: a trace of its own, whoever asked for it."""
 
+    @guarded
     def finish(
         self,
         status: str,

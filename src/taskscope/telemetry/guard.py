@@ -6,11 +6,16 @@ Errors are counted by component and type; whoever keeps the records drains the c
 
 from __future__ import annotations
 
+import functools
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
+
+_S = TypeVar("_S")
+_P = ParamSpec("_P")
 
 _counts: dict[tuple[str, str], int] = {}
 _lock = threading.Lock()
@@ -56,3 +61,24 @@ def drain_errors() -> dict[tuple[str, str], int]:
 
 INSTRUMENTATION: Final = Guard("instrumentation")
 """The guard of all that makes spans and events."""
+
+
+def note_error(error: BaseException) -> None:
+    """Count an error of what makes spans and events, where it was caught."""
+    count_error(INSTRUMENTATION.component, type(error))
+
+
+def guarded(method: Callable[Concatenate[_S, _P], None]) -> Callable[Concatenate[_S, _P], None]:
+    """A method that the host calls to tell something, without its errors.
+
+    Around the whole of it: what begins inside, as `with INSTRUMENTATION`, is a call that may fail itself.
+    """
+
+    @functools.wraps(method)
+    def call(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001  the border to the host
+            note_error(error)
+
+    return call

@@ -13,9 +13,13 @@ calls, changes a result or needs telemetry to be set up. (A wrong decoration is 
 
 from __future__ import annotations
 
+from typing import cast
+
 from . import spans
 from ._values import clean_text, describe
 from .context import carry, get_frame
+from .guard import note_error
+from .unobserved import Unobserved
 
 __all__ = [
     "agent",
@@ -45,29 +49,54 @@ def task(
     Its id (made where none is given) and kind stand on all that happens inside. It ends as `succeeded`, or as
     the exception says that leaves it, unless `finish` says otherwise.
     """
-    return spans.task(
-        _name("task", kind), task_id=task_id, attempt=attempt, source=source, request_id=request_id
-    )
+    if callable(kind):
+        raise TypeError(_tell_misuse("task", kind))
+    try:
+        return spans.task(
+            clean_text(describe(kind)), task_id=task_id, attempt=attempt, source=source, request_id=request_id
+        )
+    except Exception as error:  # noqa: BLE001  the border to the host
+        return cast("spans.TaskSpan", _do_without(error, id=task_id or "", kind=kind))
 
 
 def agent(role: str, *, model: str | None = None) -> spans.AgentSpan:
     """An agent's work on a task: `invoke_agent {role}`; `model` only if it uses a single one."""
-    return spans.agent(_name("agent", role), model=model)
+    if callable(role):
+        raise TypeError(_tell_misuse("agent", role))
+    try:
+        return spans.agent(clean_text(describe(role)), model=model)
+    except Exception as error:  # noqa: BLE001  the border to the host
+        return cast("spans.AgentSpan", _do_without(error))
 
 
 def plan(role: str, *, source: str = "llm", revision: int = 0, reason: str | None = None) -> spans.PlanSpan:
     """The making of a plan: `plan {role}`; by `llm` or `rules`; `finish(step_count=...)` fills it."""
-    return spans.plan(_name("plan", role), source=source, revision=revision, reason=reason)
+    if callable(role):
+        raise TypeError(_tell_misuse("plan", role))
+    try:
+        return spans.plan(clean_text(describe(role)), source=source, revision=revision, reason=reason)
+    except Exception as error:  # noqa: BLE001  the border to the host
+        return cast("spans.PlanSpan", _do_without(error))
 
 
 def step(kind: str, *, index: int | None = None, attempt: int = 1) -> spans.StepSpan:
     """One step of a plan: `step {kind}`; its index is counted by the agent (or task) that it belongs to."""
-    return spans.step(_name("step", kind), index=index, attempt=attempt)
+    if callable(kind):
+        raise TypeError(_tell_misuse("step", kind))
+    try:
+        return spans.step(clean_text(describe(kind)), index=index, attempt=attempt)
+    except Exception as error:  # noqa: BLE001  the border to the host
+        return cast("spans.StepSpan", _do_without(error))
 
 
 def tool(name: str, *, tool_type: str = "function", call_id: str | None = None) -> spans.ToolSpan:
     """One use of a tool: `execute_tool {name}`; `tool_type` is function, extension or datastore."""
-    return spans.tool(_name("tool", name), tool_type=tool_type, call_id=call_id)
+    if callable(name):
+        raise TypeError(_tell_misuse("tool", name))
+    try:
+        return spans.tool(clean_text(describe(name)), tool_type=tool_type, call_id=call_id)
+    except Exception as error:  # noqa: BLE001  the border to the host
+        return cast("spans.ToolSpan", _do_without(error))
 
 
 def llm(model: str, *, provider: str, mode: str = "live", base_url: str | None = None) -> spans.ModelSpan:
@@ -76,22 +105,41 @@ def llm(model: str, *, provider: str, mode: str = "live", base_url: str | None =
     `provider` as the GenAI conventions spell it (`openai`, `anthropic`, ...; `local` for a model in this
     process); mode `replay` for a recorded answer, which costs nothing and counts in no metric.
     """
-    return spans.chat(_name("llm", model), provider=provider, mode=mode, base_url=base_url)
+    if callable(model):
+        raise TypeError(_tell_misuse("llm", model))
+    try:
+        return spans.chat(clean_text(describe(model)), provider=provider, mode=mode, base_url=base_url)
+    except Exception as error:  # noqa: BLE001  the border to the host
+        return cast("spans.ModelSpan", _do_without(error))
 
 
 def retrieval(source: str, *, top_k: int | None = None) -> spans.RetrievalSpan:
     """A search for passages: `retrieval {source}`; `finish(results=...)` says how many it found."""
-    return spans.retrieval(_name("retrieval", source), top_k=top_k)
+    if callable(source):
+        raise TypeError(_tell_misuse("retrieval", source))
+    try:
+        return spans.retrieval(clean_text(describe(source)), top_k=top_k)
+    except Exception as error:  # noqa: BLE001  the border to the host
+        return cast("spans.RetrievalSpan", _do_without(error))
 
 
 def skill(name: str, *, tool: str = "skill") -> spans.SkillSpan:
     """One use of a skill: `execute_tool {tool} {name}`; `finish("not_applicable")` if nothing was to do."""
-    return spans.skill(_name("skill", name), tool=tool)
+    if callable(name):
+        raise TypeError(_tell_misuse("skill", name))
+    try:
+        return spans.skill(clean_text(describe(name)), tool=tool)
+    except Exception as error:  # noqa: BLE001  the border to the host
+        return cast("spans.SkillSpan", _do_without(error))
 
 
 def current_task() -> spans.TaskSpan | None:
     """Return the task that this code runs in, with its `id`, `kind` and `finish`; None outside of any."""
-    frame = get_frame()
+    try:
+        frame = get_frame()
+    except Exception as error:  # noqa: BLE001  the border to the host
+        note_error(error)
+        return None
     found = frame.task if frame else None
     return found if isinstance(found, spans.TaskSpan) else None
 
@@ -108,24 +156,30 @@ def record_usage(
 
     Input includes cached tokens, output includes reasoning. What the provider did not report stays unknown.
     """
-    frame = get_frame()
-    call = frame.llm if frame else None
-    if isinstance(call, spans.ModelSpan):
-        call.record_usage(
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cache_read_tokens=cache_read_tokens,
-            cache_write_tokens=cache_write_tokens,
-            reasoning_tokens=reasoning_tokens,
-        )
+    try:
+        frame = get_frame()
+        call = frame.llm if frame else None
+        if isinstance(call, spans.ModelSpan):
+            call.record_usage(
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                cache_read_tokens=cache_read_tokens,
+                cache_write_tokens=cache_write_tokens,
+                reasoning_tokens=reasoning_tokens,
+            )
+    except Exception as error:  # noqa: BLE001  the border to the host
+        note_error(error)
 
 
-def _name(word: str, name: object) -> str:
-    """Return the {...} of the span's name; a function there is a decorator without its parentheses."""
-    if callable(name):
-        message = (
-            f"@taskscope.{word} was put on {name!r} without a name;"
-            f" write @taskscope.{word}({getattr(name, '__name__', 'name')!r})"
-        )
-        raise TypeError(message)
-    return clean_text(describe(name))
+def _tell_misuse(word: str, function: object) -> str:
+    """What is wrong where a function stands in place of a name: a decorator without its parentheses."""
+    return (
+        f"@taskscope.{word} was put on {function!r} without a name;"
+        f" write @taskscope.{word}({getattr(function, '__name__', 'name')!r})"
+    )
+
+
+def _do_without(error: Exception, **facts: object) -> Unobserved:
+    """What stands for an operation that could not be made."""
+    note_error(error)
+    return Unobserved(**facts)

@@ -20,7 +20,7 @@ from .calls import wrap
 from .context import Frame, attach, detach, get_frame, get_living_context, put_frame
 from .events import emit_exception
 from .failures import describe_failure, error_type_of, is_first_report
-from .guard import INSTRUMENTATION
+from .guard import INSTRUMENTATION, guarded, note_error
 from .providers import get_providers
 
 if TYPE_CHECKING:
@@ -81,8 +81,11 @@ class Operation:
 
     def __enter__(self) -> Self:
         if self._depth == 0 and not providers.is_off:
-            self.start()
-            self._token = attach(self.context)
+            try:
+                self.start()
+                self._token = attach(self.context)
+            except Exception as failure:  # noqa: BLE001  the border to the host
+                note_error(failure)
         self._depth += 1
         return self
 
@@ -91,12 +94,24 @@ class Operation:
     ) -> None:
         self._depth -= 1
         if self._depth == 0 and self.context is not None:
-            detach(self._token)
-            self.end(error)
+            try:
+                detach(self._token)
+            except Exception as failure:  # noqa: BLE001  the border to the host
+                note_error(failure)
+            try:
+                self.end(error)
+            except Exception as failure:  # noqa: BLE001  the border to the host
+                note_error(failure)
 
     def __call__(self, function: _F) -> _F:
         """Put a span of this kind around each call of the function."""
-        return wrap(function, lambda _args, _kwargs: self._fresh())
+        try:
+            return wrap(function, lambda _args, _kwargs: self._fresh())
+        except TypeError:  # put on what no span can stand around: said when it is made
+            raise
+        except Exception as failure:  # noqa: BLE001  the border to the host
+            note_error(failure)
+            return function
 
     def _fresh(self) -> Self:
         """Return an operation like this one that was not started."""
@@ -150,27 +165,29 @@ class Operation:
         finally:
             self.has_ended = True
 
+    @guarded
     def count_item(self) -> None:
         """Count one thing that a generator inside of the span yielded."""
         self._items += 1
 
+    @guarded
     def set(self, key: str, value: object) -> None:
         """Set an attribute: a scalar or an array; anything else is recorded as its text, None not at all."""
         self.update({key: value})
 
+    @guarded
     def update(self, attributes: Mapping[str, object]) -> None:
         """Set several attributes; after the end it does nothing."""
         if self._is_recording and not self.has_ended:
-            with INSTRUMENTATION:
-                self._span.set_attributes(clean_attributes(attributes))
+            self._span.set_attributes(clean_attributes(attributes))
 
+    @guarded
     def fail(self, error_type: str, description: str = "") -> None:
         """Mark as failed without an exception: status ERROR and `error.type`."""
         self.error_type = error_type
         if self._is_recording and not self.has_ended:
-            with INSTRUMENTATION:
-                self._span.set_status(Status(StatusCode.ERROR, clean_text(description) or None))
-                self._span.set_attribute(attr.ERROR_TYPE, clean_text(error_type))
+            self._span.set_status(Status(StatusCode.ERROR, clean_text(description) or None))
+            self._span.set_attribute(attr.ERROR_TYPE, clean_text(error_type))
 
     # What the kinds of spans add.
 
