@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import sqlite3
 import threading
 from collections import Counter
@@ -17,6 +19,7 @@ from taskscope.store.accounts import Accounts
 from taskscope.store.aggregates import read_aggregates
 from taskscope.store.database import open_database
 from taskscope.store.journals import SEGMENT_BYTES, read_journal
+from taskscope.store.records import SpanRecord
 from taskscope.store.session import StoreSession
 from tests.taskscope.store.builders import make_log, make_span, make_task, open_and_end, values_of
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from taskscope.recorder.writer import Session
     from taskscope.store.records import Record
+
 
 _PATIENCE_S = 30.0
 FILLING = 1100
@@ -373,3 +377,101 @@ def test_a_store_that_comes_back_gets_all(tmp_path: Path) -> None:
     recorder.shutdown(_PATIENCE_S)
     with closing(open_database(blocked / "taskscope.db", create=False)) as connection:
         assert connection.execute("SELECT count(*) FROM span").fetchone() == (1,)
+
+
+def test_what_is_stored_but_not_forgotten_yet_is_not_stored_again(
+    recorder: Recorder, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal fails to let go after a commit, and is asked again before anything else is read."""
+    release, faults = recorder.journal.release, [MemoryError()]
+
+    def failing(batch: Any) -> None:
+        if faults:
+            raise faults.pop()
+        release(batch)
+
+    monkeypatch.setattr(recorder.journal, "release", failing)
+    first, second = make_span("first"), make_span("second")
+    recorder.submit(first)
+    assert recorder.flush(_PATIENCE_S)
+    recorder.submit(second)
+    assert recorder.flush(_PATIENCE_S)
+    assert [record.name for record in session.written if isinstance(record, SpanRecord)] == [
+        "first",
+        "second",
+    ]
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), SystemExit()])
+def test_an_attempt_that_breaks_off_has_ended(
+    fault: BaseException, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every later flush would wait for it all of its time."""
+    read, faults = recorder.journal.read, [fault]
+
+    def failing(limit: int) -> Any:
+        if faults:
+            raise faults.pop()
+        return read(limit)
+
+    monkeypatch.setattr(recorder.journal, "read", failing)
+    recorder.submit(make_span())
+    assert recorder.flush(_PATIENCE_S)
+    assert recorder.writer._attempts_begun == recorder.writer._attempts_ended
+
+
+def test_a_thread_that_died_is_replaced(
+    recorder: Recorder, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the next one who wants it."""
+    monkeypatch.setattr(recorder.writer, "_run", lambda: None)
+    recorder.writer.wake()
+    dead = recorder.writer._thread
+    assert dead is not None
+    dead.join(_PATIENCE_S)
+    monkeypatch.undo()
+    recorder.submit(make_span())
+    assert recorder.flush(_PATIENCE_S)
+    assert len(session.written) == 1
+
+
+def test_a_connection_that_cannot_roll_back_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stuck in a transaction refuses every other one; the next try takes a new connection."""
+    faults = ["INSERT", "ROLLBACK"]
+
+    class Failing(sqlite3.Connection):
+        def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+            if has_begun and faults and sql.startswith(faults[0]):
+                faults.pop(0)
+                raise sqlite3.OperationalError("disk I/O error")
+            return super().execute(sql, *args)
+
+    has_begun = False
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **more: connect(*args, factory=Failing, **more))
+    path = tmp_path / "taskscope.db"
+    recorder = Recorder(tmp_path, lambda: StoreSession(path))
+    recorder.submit(make_span())
+    assert recorder.flush(_PATIENCE_S)
+    has_begun = True
+    recorder.submit(make_span())
+    assert not recorder.flush(_PATIENCE_S)
+    assert recorder.flush(_PATIENCE_S)
+    assert not faults
+    assert recorder.shutdown(_PATIENCE_S)
+
+
+def test_files_that_cannot_be_removed_do_not_disturb_the_end(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that may only be read by now; recovery finds them empty."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    recorder.submit(make_span())
+    assert recorder.flush(_PATIENCE_S)
+    monkeypatch.setattr(os, "unlink", refuse)
+    assert recorder.shutdown(_PATIENCE_S)

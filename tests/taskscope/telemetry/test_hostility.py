@@ -322,3 +322,34 @@ def test_exception_is_the_failure_of_a_skill_or_check(span_recorder: SpanRecorde
         raise OSError("y")
     skill, check = (span.attributes or {} for span in span_recorder.spans)
     assert (skill["taskscope.skill.outcome"], check["taskscope.health.status"]) == ("failed", "fail")
+
+
+@pytest.mark.parametrize("kind", ["task", "agent", "plan", "step", "tool", "retrieval", "skill"])
+def test_an_operation_that_cannot_be_made_costs_the_host_nothing(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No memory, say: a block runs, a function is as it was, what is told goes nowhere, and it is counted."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(spans, kind, fail)
+    drain_errors()
+    make: Any = getattr(manual, kind)
+    with make("x") as operation:
+        operation.set("a", 1)
+        operation.finish("failed")
+    assert make("x")(len) is len
+    assert drain_errors() == {("instrumentation", "MemoryError"): 2}
+
+
+@pytest.mark.parametrize("step", ["start", "end", "fail"])
+def test_a_failing_step_of_an_operation_stays_inside(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block's own exception passes all the same."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(spans.ToolSpan, step, fail)
+    with pytest.raises(KeyError, match="mine"), manual.tool("x"):
+        raise KeyError("mine")
