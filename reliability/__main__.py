@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from benchmarks.page import describe_machine, say
 from benchmarks.scene import ROOT
 
-from . import burst, damage, disk, exits, fat, forks, kills, reapers
+from . import burst, damage, disk, exits, farewells, fat, forks, kills, outages, reapers, unended
 from .findings import draw_findings
 from .keeping import Result, Shelf, tell_state
 from .page import PAGE, draw_results, judge, write
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 ROWS: dict[str, ModuleType] = {
-    module.__name__.rpartition(".")[2]: module for module in (kills, reapers, exits, forks, fat, burst, disk, damage)
+    module.__name__.rpartition(".")[2]: module
+    for module in (kills, unended, reapers, exits, forks, fat, burst, outages, farewells, disk, damage)
 }
 """By name, in the order of the page."""
 _BESIDE: frozenset[str] = frozenset({"soak"})

@@ -6,10 +6,10 @@ It is the sink of the tests with a ledger, so that what it took is known however
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import subprocess
 import sys
-import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -85,14 +85,9 @@ class Collector:
 
     def fail(self, *faults: dict[str, Any]) -> None:
         """Let the next requests go wrong, each as one of these says (`otlp_sink.Fault`)."""
-        request = urllib.request.Request(f"{self.url}/faults", data=json.dumps(faults).encode())
-        with urllib.request.urlopen(request):
-            pass
-
-    def count_attempts(self) -> int:
-        """How many requests came in this life."""
-        with urllib.request.urlopen(f"{self.url}/counts") as answer:
-            return int(json.load(answer)["attempts"])
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._port)) as connection:
+            connection.request("POST", "/faults", json.dumps(faults))
+            connection.getresponse().read()
 
     def read(self) -> Arrived:
         """All spans that were taken until now."""

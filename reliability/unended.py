@@ -35,7 +35,9 @@ def prove(stage: Stage) -> list[Finding]:
         all_of("under their parent, named as they were", _count_placed(trees, arrived), opened),
         all_of("that end, not before they began", sum(map(_is_ended, found)), opened),
         none_of("spans that came twice", arrived.twice, opened),
-        none_of("spans that nobody made", len(arrived.spans.keys() - {i for t in trees for i in t[1:]}), opened),
+        none_of(
+            "spans that nobody made", len(arrived.spans.keys() - {i for t in trees for i in t[1:]}), opened
+        ),
         none_of("`ship --once` that failed", sum(answer["ships_failed"] for answer in answers), len(trees)),
     ]
 

@@ -2,7 +2,8 @@
 
     python -m reliability.loads.unended CYCLES SEED URL
 
-Half of the victims know the collector themselves. Answered are the ids of what each had open: trace, task, step, tool.
+Half of the victims know the collector themselves. Answered are the ids of what each had open: trace, task,
+step, tool.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import sys
 import time
 from pathlib import Path
 
+from opentelemetry import trace
+
 import taskscope
 from benchmarks.loads._answer import answer
-from opentelemetry import trace
 
 from .children import Child, Tell, configure, warm_up
 

@@ -1,8 +1,8 @@
 """A real OTLP/HTTP sink on a free port: takes what a backend takes, and fails as backends fail.
 
 Used in a test as `with OtlpSink() as sink`, or run as a process: `python -m tests.taskscope.otlp_sink` prints
-its address; `GET /counts` tells what arrived, `POST /faults` scripts what goes wrong (a list of `Fault`). With a
-ledger, a file, what is taken stands there before it is answered, so that the process may be killed at any moment.
+its address; `GET /counts` tells what arrived, `POST /faults` scripts what goes wrong (a list of `Fault`).
+With a ledger, a file, what is taken stands there before it is answered: the process may then be killed.
 """
 
 from __future__ import annotations
