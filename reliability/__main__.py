@@ -25,12 +25,15 @@ from . import (
     disk,
     encoding,
     exits,
+    farewells,
     fat,
     faults,
     forks,
     kills,
+    outages,
     reapers,
     soak,
+    unended,
 )
 from .findings import draw_findings
 from .keeping import Result, Shelf, tell_state
@@ -44,11 +47,14 @@ ROWS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
     for module in (
         kills,
+        unended,
         reapers,
         exits,
         forks,
         fat,
         burst,
+        outages,
+        farewells,
         disk,
         faults,
         clocks,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -27,6 +28,7 @@ from .writer import Writer
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk._logs import LoggerProvider
+    from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -194,13 +196,28 @@ def _set_meter_provider(
     if not readers and not has_endpoint:
         return
     from opentelemetry import metrics
-    from opentelemetry.sdk.metrics import MeterProvider
 
-    if isinstance(metrics.get_meter_provider(), MeterProvider):
+    from .meters import LateMeterProvider
+
+    def make() -> MeterProvider:
+        from opentelemetry.sdk.metrics import MeterProvider
+
+        from .exporting import make_metric_reader, make_views
+
+        all_readers: list[Any] = [*readers, *([make_metric_reader()] if has_endpoint else ())]
+        return MeterProvider(all_readers, resource=resource, shutdown_on_exit=False, views=make_views())
+
+    if _is_meter_provider_set(metrics.get_meter_provider()):
         return
-    from .exporting import make_metric_reader, make_views
-
-    all_readers: list[Any] = [*readers, *([make_metric_reader()] if has_endpoint else ())]
-    provider = MeterProvider(all_readers, resource=resource, shutdown_on_exit=False, views=make_views())
+    provider = make() if readers else LateMeterProvider(make)  # who brings readers has instruments
     metrics.set_meter_provider(provider)
     recording.on_shutdown(provider.shutdown)
+
+
+def _is_meter_provider_set(provider: object) -> bool:
+    """Whether it is one of the SDK's, or ours; nobody has the SDK's where that is not loaded."""
+    from .meters import LateMeterProvider
+
+    sdk = sys.modules.get("opentelemetry.sdk.metrics")
+    kinds = (LateMeterProvider,) if sdk is None else (LateMeterProvider, sdk.MeterProvider)
+    return isinstance(provider, kinds)
