@@ -54,11 +54,12 @@ def main() -> None:
     name, pairs, attributes, per_second = sys.argv[1], *map(int, sys.argv[2:5])
     variant = _VARIANTS[name](attributes, sys.argv[5] if len(sys.argv) > 5 else "")  # noqa: PLR2004
     before = variant.count()
-    for number in range(_PART):
+    warm = _PART if pairs > _PART else 0
+    for number in range(warm):
         variant.pair(number)
     variant.flush()
     if name == "shipped":
-        _wait_for(variant.count, before + 2 * _PART)
+        _wait_for(variant.count, before + 2 * warm)
     arrived = variant.count()
     process_began = time.process_time()
     main_s = _run_paced(variant, pairs, per_second) if per_second else _run(variant, pairs)
