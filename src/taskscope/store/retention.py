@@ -55,12 +55,18 @@ def tend(
     limits: Limits,
     now_ns: int,
     note_expired: NoteExpired = lambda _connection, _signal, _numbers: None,
+    *,
+    coming_bytes: int = 0,
 ) -> bool:
-    """Let go what is too old or too much, a bounded part of it at once; whether more is to be done."""
+    """Let go what is too old or too much, a bounded part of it at once; whether more is to be done.
+
+    `coming_bytes` are to fit in too.
+    """
     too_old_ns = now_ns - limits.age_ns
-    is_full = _share_used(connection, limits) > _FULL
+    coming = coming_bytes / limits.size_bytes
+    is_full = _share_used(connection, limits) + coming > _FULL
     for _ in range(_SLICES_AT_ONCE):
-        is_full = is_full and _share_used(connection, limits) > _RELIEVED
+        is_full = is_full and _share_used(connection, limits) + coming > _RELIEVED
         before_ns = _ALL_NS if is_full else too_old_ns
         with transaction(connection):
             left = sum(_expire(connection, table, before_ns, note_expired) for table in _SIGNALS)
