@@ -43,6 +43,9 @@ _TAKEN_ONCE = ("taken_torn", "taken_reset")
 _TRACES_ONLY = {"OTEL_LOGS_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
 _IMPATIENT = {"OTEL_EXPORTER_OTLP_TIMEOUT": "500"}
 
+Pace = tuple[int, float, int]
+"""Spans a second, for so many seconds, and how much faster than real time it is for the shipper."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -58,33 +61,40 @@ class Outcome:
 def prove(stage: Stage) -> list[Finding]:
     """The long ones beside each other, as they mostly wait; the answers one after the other."""
     with ThreadPoolExecutor(3) as pool:
-        short = pool.submit(_be_away, stage, "down", 2_000, 1)
-        long = pool.submit(_be_away, stage, "hour", 1_800, _COMPRESSION)
-        answers = pool.submit(lambda: {kind: _answer_badly(stage, kind) for kind in _ANSWERS})
-        found = [
-            *_tell("down 20 s of 60 s", short.result()),
-            *_tell("down for an hour, 30 spans/s, clock 60 times as fast", long.result()),
+        parts = [
+            pool.submit(be_away, stage),
+            pool.submit(be_away_for_long, stage),
+            pool.submit(lambda: [one for kind in _ANSWERS for one in answer_badly(stage, kind)]),
         ]
-        for kind, outcome in answers.result().items():
-            found += _tell_answer(kind, outcome)
-    return found
+        return [one for part in parts for one in part.result()]
 
 
-def _be_away(stage: Stage, name: str, rate: int, compression: int) -> Outcome:
-    """The collector is killed for a time; an hour is all but the beginning and the end of it."""
-    seconds = stage.count(60, 3) if compression == 1 else stage.count(70, 4)
-    away_s = seconds / 3 if compression == 1 else seconds * 6 / 7
+def be_away(stage: Stage) -> list[Finding]:
+    """The collector is killed for the middle third of the time."""
+    seconds = stage.count(60, 3)
+    outcome = _be_away(stage, "down", (stage.count(2_000, 400), seconds, 1), away_s=seconds / 3)
+    return _tell("down 20 s of 60 s", outcome)
 
+
+def be_away_for_long(stage: Stage) -> list[Finding]:
+    """The collector is killed for an hour, which is a minute for everybody."""
+    seconds = stage.count(70, 4)
+    pace = stage.count(1_800, 400), seconds, _COMPRESSION
+    outcome = _be_away(stage, "hour", pace, away_s=seconds * 6 / 7)
+    return _tell("down for an hour, 30 spans/s, clock 60 times as fast", outcome)
+
+
+def _be_away(stage: Stage, name: str, pace: Pace, away_s: float) -> Outcome:
     def spoil(collector: Collector) -> None:
-        time.sleep((seconds - away_s) / 2)
+        time.sleep((pace[1] - away_s) / 2)
         collector.kill()
         time.sleep(away_s)
         collector.start()
 
-    return _run(stage, name, (stage.count(rate, 400), seconds, compression), spoil)
+    return _run(stage, name, pace, spoil)
 
 
-def _answer_badly(stage: Stage, kind: str) -> Outcome:
+def answer_badly(stage: Stage, kind: str) -> list[Finding]:
     """The collector is well at first, then spoils some requests, then is well again."""
     seconds = stage.count(4, 1)
     times = 1 if kind in _TAKEN_ONCE else _TIMES
@@ -93,13 +103,14 @@ def _answer_badly(stage: Stage, kind: str) -> Outcome:
         time.sleep(seconds / 3)
         collector.fail({**_ANSWERS[kind][1], "times": times})
 
-    return _run(stage, kind, (stage.count(1_000, 200), seconds, 1), spoil, **_TRACES_ONLY, **_IMPATIENT)
+    pace = stage.count(1_000, 200), seconds, 1
+    return _tell_answer(kind, _run(stage, kind, pace, spoil, **_TRACES_ONLY, **_IMPATIENT))
 
 
 def _run(
     stage: Stage,
     name: str,
-    pace: tuple[int, float, int],
+    pace: Pace,
     spoil: Callable[[Collector], None],
     **more: str,
 ) -> Outcome:
@@ -139,7 +150,10 @@ def _tell_answer(kind: str, outcome: Outcome) -> list[Finding]:
     if kind == "partial":
         found[0] = how_many(f"{words}: spans that arrived", len(arrived.spans))
         least = Finding(f"{words}: spans refused, {_REFUSED} of a request", refused, least=_REFUSED)
-        found += [least, none_of(f"{words}: refused ones that are no such number", refused % _REFUSED, refused)]
+        found += [
+            least,
+            none_of(f"{words}: refused ones that are no such number", refused % _REFUSED, refused),
+        ]
     return found
 
 
