@@ -13,7 +13,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-demo demo test check check-format check-lint check-types check-contracts check-docs \
-	format bench lock clean
+	format bench reliability lock clean
 
 help: ## List what make can do
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,7 +50,7 @@ check-format: setup ## See whether ruff would format anything
 	@$(BIN)/ruff format --check --quiet . || { echo "check-format: run 'make format'" >&2; exit 1; }
 
 check-types: setup ## Check types with mypy, strict
-	@$(BIN)/mypy --no-error-summary $(wildcard src tests benchmarks examples tools)
+	@$(BIN)/mypy --no-error-summary $(wildcard src tests benchmarks reliability examples tools)
 
 check-contracts: setup ## Check the floors with import-linter
 	@# Without its cache: that knows a file by its age, and an import of a module by whether it existed then.
@@ -69,6 +69,9 @@ bench: setup ## Measure speed and size, write docs/benchmarks.md
 	@test -d benchmarks || { echo "bench: there is no benchmarks/ yet" >&2; exit 1; }
 	@$(BIN)/python -m benchmarks
 
+reliability: setup ## Prove the promises of delivery, write docs/reliability.md; ONLY=ROW for one; goes on where it was stopped
+	@$(BIN)/python -m reliability $(if $(ONLY),--only $(ONLY))
+
 # Universal, and without any registry's or machine's name. `make lock UPGRADE=--upgrade` takes newer versions.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links $(UPGRADE) pyproject.toml
@@ -78,4 +81,4 @@ lock: setup ## Write requirements/*.txt anew from pyproject.toml and requirement
 
 clean: ## Remove .venv and everything that was made here
 	@rm -rf .venv .venv.lock .coverage .coverage.* htmlcov build dist
-	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .reliability_cache

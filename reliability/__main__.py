@@ -18,7 +18,23 @@ from typing import TYPE_CHECKING
 from benchmarks.page import describe_machine, say
 from benchmarks.scene import ROOT
 
-from . import burst, damage, disk, exits, farewells, fat, forks, kills, outages, reapers, unended
+from . import (
+    burst,
+    clocks,
+    damage,
+    disk,
+    encoding,
+    exits,
+    farewells,
+    fat,
+    faults,
+    forks,
+    kills,
+    outages,
+    reapers,
+    soak,
+    unended,
+)
 from .findings import draw_findings
 from .keeping import Result, Shelf, tell_state
 from .page import PAGE, draw_results, judge, write
@@ -29,10 +45,26 @@ if TYPE_CHECKING:
 
 ROWS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
-    for module in (kills, unended, reapers, exits, forks, fat, burst, outages, farewells, disk, damage)
+    for module in (
+        kills,
+        unended,
+        reapers,
+        exits,
+        forks,
+        fat,
+        burst,
+        outages,
+        farewells,
+        disk,
+        faults,
+        clocks,
+        damage,
+        soak,
+        encoding,
+    )
 }
 """By name, in the order of the page."""
-_BESIDE: frozenset[str] = frozenset({"soak"})
+_BESIDE: frozenset[str] = frozenset({"outages", "soak"})
 """Rows that run beside the others."""
 
 

@@ -1,4 +1,4 @@
-"""A disk that is full or fails: the application does not notice, nothing is lost uncounted, and it goes on alone."""
+"""A disk that is full or fails: the application does not notice, no loss goes uncounted, it goes on alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def prove(stage: Stage) -> list[Finding]:
         findings += _tell_disks(disks)
     else:
         findings.append(not_tried("a tiny tmpfs", "to mount one is not allowed here"))
-    for way, words, full in (("statement", "k-th statement fails", 500), ("call", "k-th system call fails", 60)):
+    for way, words, full in (
+        ("statement", "k-th statement fails", 500),
+        ("call", "k-th system call fails", 60),
+    ):
         count = stage.count(full, 8)
         findings += _tell_writes(words, add_up(stage.ask_shares("writes", count, max(full // count, 1), way)))
     return findings
@@ -49,7 +52,9 @@ def _tell_disks(disks: list[Mapping[str, Any]]) -> list[Finding]:
         none_of("tiny disks: made is not stored + dropped", unequal, len(disks)),
         none_of("tiny disks: spans that came twice", sum(disk["twice"] for disk in disks), made),
         how_many("tiny disks: dropped and counted", sum(disk["dropped"] for disk in disks)),
-        all_of("tiny disks: recorders that went on alone", sum(disk["is_back"] for disk in disks), len(disks)),
+        all_of(
+            "tiny disks: recorders that went on alone", sum(disk["is_back"] for disk in disks), len(disks)
+        ),
     ]
 
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 TITLE = "Exits without a goodbye"
 MUST = (
-    "`os._exit`, default SIGTERM, multiprocessing fork/spawn/forkserver children, `concurrent.futures` process "
-    "pool: 400 of 400 spans each."
+    "`os._exit`, default SIGTERM, multiprocessing fork/spawn/forkserver children, `concurrent.futures` "
+    "process pool: 400 of 400 spans each."
 )
 WAYS = {
     "os_exit": "`os._exit`",

@@ -1,4 +1,4 @@
-"""Forks in the midst of recording: no child is stuck in a lock that it inherited, and nobody's record is lost."""
+"""Forks in the midst of recording: no child is stuck in an inherited lock, and nobody's record is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a proof takes place: a folder of its own, how much of it is wanted, and the processes that it starts."""
+"""Where a proof takes place: a folder of its own, how much is wanted, and the processes that it starts."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ class Stage:
         """The environment of a fresh machine with this Taskscope home."""
         return Scene(self.folder, Effort.FULL).environment(home, **more)
 
-    def ask(self, load: str, *arguments: object, home: Path, expected: int = 0, **more: str) -> Mapping[str, Any]:
-        """Run one of `loads/` and return what it answered; LoadError when it ended otherwise than expected."""
+    def ask(
+        self, load: str, *arguments: object, home: Path, expected: int = 0, **more: str
+    ) -> Mapping[str, Any]:
+        """Run one of `loads/` and return what it answered; LoadError where it ends otherwise than told."""
         command = [sys.executable, "-m", f"reliability.loads.{load}", *map(str, arguments)]
         environment = self.environment(home, **more)
         return time_process(command, environment=environment, folder=ROOT, expected=expected).answer
@@ -49,7 +51,12 @@ class Stage:
         with ThreadPoolExecutor(len(shares)) as pool:
             asked = [
                 pool.submit(
-                    self.ask, load, part, seed, *arguments, home=self.folder / f"{load}-{seed}-{_join(arguments)}"
+                    self.ask,
+                    load,
+                    part,
+                    seed,
+                    *arguments,
+                    home=self.folder / f"{load}-{seed}-{_join(arguments)}",
                 )
                 for seed, part in enumerate(shares)
             ]

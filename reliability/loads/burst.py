@@ -10,9 +10,10 @@ from __future__ import annotations
 import resource
 import sys
 
+from opentelemetry import trace
+
 import taskscope
 from benchmarks.loads._answer import answer
-from opentelemetry import trace
 
 _FLUSH_S = 60.0
 _TEXT = "the second of three attempts, after the linter had nothing to say"
@@ -26,7 +27,9 @@ def main() -> None:
     with tracer.start_as_current_span("root"):
         for number in range(spans - 1):
             with tracer.start_as_current_span("work") as span:
-                span.set_attributes({"app.number": number, "app.path": f"src/a_{number}.py", "app.note": _TEXT})
+                span.set_attributes(
+                    {"app.number": number, "app.path": f"src/a_{number}.py", "app.note": _TEXT}
+                )
     is_flushed = taskscope.flush(_FLUSH_S)
     answer(peak_kib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, is_flushed=is_flushed)
 

@@ -1,6 +1,6 @@
 """Brings home what is left in a home and counts the spans of one name.
 
-    python -m reliability.loads.counting NAME
+python -m reliability.loads.counting NAME
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One span with an attribute far beyond any limit, among others; told is what the application got back.
 
-    python -m reliability.loads.fat SPANS MEGABYTES
+python -m reliability.loads.fat SPANS MEGABYTES
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import sqlite3
 import sys
 from contextlib import closing
 
-import taskscope
-from benchmarks.loads._answer import answer
 from opentelemetry import trace
 
+import taskscope
+from benchmarks.loads._answer import answer
 from taskscope.semconv import attributes as attr
 from taskscope.store.wire import SpanBody
 

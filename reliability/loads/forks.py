@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 from benchmarks.loads._answer import answer
-
 from reliability.findings import add_up
 
 from .children import Child, Tell, configure, warm_up

@@ -13,9 +13,10 @@ import sys
 import time
 from pathlib import Path
 
+from opentelemetry import trace
+
 import taskscope
 from benchmarks.loads._answer import answer
-from opentelemetry import trace
 
 from .counting import count_all
 from .verdict import read_accounts
@@ -58,7 +59,8 @@ def _fill(home: Path, spans: int) -> dict[str, object]:
     dropped = read_accounts(recording.store_path)[1]
     return {
         "made": 3 * spans, "errors": errors, "stored": stored, "twice": twice, "dropped": dropped,
-        "was_full": was_full, "back_s": back_s, "is_back": not recording.is_in_memory, "is_flushed": is_flushed,
+        "was_full": was_full, "back_s": back_s, "is_flushed": is_flushed,
+        "is_back": not recording.is_in_memory,
     }  # fmt: skip
 
 

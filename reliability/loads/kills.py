@@ -15,11 +15,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmarks.loads._answer import answer
+from reliability.findings import add_up
 from taskscope.store.session import bring_home
 
-from reliability.findings import add_up
-
-from benchmarks.loads._answer import answer
 from .children import Child, Tell, configure, warm_up
 from .verdict import judge_store
 from .work import SHAPES, holds_old, read_told
@@ -53,8 +52,9 @@ def kill_in(home: Path, shape: str, way: str, seeds: Iterable[int]) -> dict[str,
     cycles = 0
     for seed in seeds:
         told = _kill_one(home, shape, seed, is_recovered_meanwhile=way == "meanwhile")
-        for all_ids, ids in zip((started, ended), read_told(told), strict=True):
-            all_ids |= ids
+        now_started, now_ended = read_told(told)
+        started |= now_started
+        ended |= now_ended
         if way == "after":
             recover_in_child(home)
         cycles += 1

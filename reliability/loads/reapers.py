@@ -15,9 +15,8 @@ import time
 from pathlib import Path
 
 from benchmarks.loads._answer import answer
-from taskscope.store.session import bring_home
-
 from reliability.findings import add_up
+from taskscope.store.session import bring_home
 
 from .children import Child, Tell, configure, warm_up
 from .kills import recover_in_child
@@ -39,7 +38,9 @@ def main() -> None:
     chance = random.Random(seed)
     counts: list[dict[str, int]] = []
     while (done := sum(one["kills"] for one in counts)) < kills:
-        counts.append(_bury(home.with_name(f"{home.name}-{len(counts)}"), min(_REAPERS, kills - done), chance))
+        counts.append(
+            _bury(home.with_name(f"{home.name}-{len(counts)}"), min(_REAPERS, kills - done), chance)
+        )
     answer(**add_up(counts))
 
 
@@ -67,6 +68,8 @@ def _leave_dead(home: Path, chance: random.Random) -> tuple[set[bytes], set[byte
 
     seeds = [chance.randrange(1 << 30) for _ in range(_DEAD)]
     victims = [Child(lambda tell, seed=seed: live(tell, seed)) for seed in seeds]  # type: ignore[misc]
+    for victim in victims:
+        victim.await_word()
     time.sleep(chance.random() * _LIFE_S)
     for victim in victims:
         victim.kill()

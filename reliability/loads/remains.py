@@ -1,6 +1,6 @@
-"""Damaged journals brought home, each into a store of its own: what it then tells was written, or is not told.
+"""Damaged journals brought home, each into a store of its own: it tells nothing that was not written.
 
-    python -m reliability.loads.remains COUNT SEED
+python -m reliability.loads.remains COUNT SEED
 """
 
 from __future__ import annotations

@@ -53,7 +53,9 @@ def _is_interrupted(body: bytes) -> bool:
     if spans.ERROR_INTERRUPTED.encode() not in body:
         return False
     span = SpanBody(body)
-    return span.status_code == STATUS_ERROR and span.attributes.get(attr.ERROR_TYPE) == spans.ERROR_INTERRUPTED
+    return (
+        span.status_code == STATUS_ERROR and span.attributes.get(attr.ERROR_TYPE) == spans.ERROR_INTERRUPTED
+    )
 
 
 def _judge_trees(kept: dict[bytes, Kept]) -> dict[str, int]:

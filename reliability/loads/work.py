@@ -15,8 +15,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import taskscope
 from opentelemetry import trace
+
+import taskscope
 
 if TYPE_CHECKING:
     from .children import Tell

@@ -2,7 +2,7 @@
 
     python -m reliability.loads.writes COUNT SEED STRIDE statement|call
 
-Counts up from k = 1 + SEED in steps of STRIDE. A statement may fail once or several times in a row, for a full
+Counts up from k = 1 + SEED in steps of STRIDE. A statement fails once or several times in a row, for a full
 disk or a broken one. The application counts for itself what it made.
 """
 
@@ -17,12 +17,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import trace
+
 import taskscope
 from benchmarks.loads._answer import answer
-from opentelemetry import trace
-from taskscope.store.session import bring_home
-
 from reliability.findings import add_up
+from taskscope.store.session import bring_home
 
 from .children import Child, Tell, configure, warm_up
 from .counting import count_all
@@ -73,9 +73,7 @@ def main() -> None:
     warm_up()
     home = Path(os.environ["TASKSCOPE_HOME"])
     fail = {"statement": _fail_statements, "call": _fail_calls}[way]
-    counts = [
-        _try_with(home / str(number), number * stride + seed + 1, fail) for number in range(count)
-    ]
+    counts = [_try_with(home / str(number), number * stride + seed + 1, fail) for number in range(count)]
     answer(**add_up(counts))
 
 

@@ -140,6 +140,7 @@ def _record(settings: Settings, redactor: Redactor, metric_readers: Sequence[Met
         on_stored=shipper.notify if shipper is not None else _nothing,
     )
     if shipper is not None:
+        shipper.count_error = recording.count_error
         recording.on_shutdown(lambda: _finish(recording, shipper))
     return recording
 

@@ -15,7 +15,7 @@ from taskscope.store.roles import Role, find_role
 from .wording import seconds_between
 
 if TYPE_CHECKING:
-    from taskscope.store.history import SpanNode
+    from taskscope.store.nodes import SpanNode
 
 _KIND_SERVER = 2
 

@@ -14,7 +14,8 @@ from .wording import describe_duration, describe_money, describe_time, describe_
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from taskscope.store.history import History, SpanNode, TaskSummary
+    from taskscope.store.history import History, TaskSummary
+    from taskscope.store.nodes import SpanNode
 
     from .terminal import Screen
 

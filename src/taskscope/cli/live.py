@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from taskscope.store.history import History, SpanNode, TaskSummary
+    from taskscope.store.history import History, TaskSummary
+    from taskscope.store.nodes import SpanNode
 
     from .terminal import Screen
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from taskscope.store.history import SpanNode, TaskSummary
+    from taskscope.store.history import TaskSummary
+    from taskscope.store.nodes import SpanNode
 
     from .breakdown import Share
     from .terminal import Paint, Screen

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from .terminal import Screen
 
-_NUMBER_WIDTH = 10
-_NUMBERS = ("made", "delivered", "dropped", "pending", "refused")
+_NUMBER_WIDTH = 11
+_NUMBERS = ("made", "delivered", "dropped", "pending", "quarantined")
 
 
 def tell_accounts(*, as_json: bool) -> int:

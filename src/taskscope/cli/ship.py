@@ -9,7 +9,7 @@ import sqlite3
 import sys
 import threading
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskscope.errors import StoreError, UsageError
 from taskscope.store.database import open_database
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from taskscope.config import Settings
     from taskscope.shipper.destinations import Destination
+    from taskscope.shipper.once import Left
 
 _GOOD, _NOT_WELL, _COULD_NOT = 0, 1, 3
 _RECOVERY_INTERVAL_S = 10.0
@@ -43,9 +44,9 @@ def ship_records(*, is_once: bool) -> int:
     from taskscope.shipper.destinations import load_destinations
 
     destinations, warnings = load_destinations(settings)
-    warn(warnings)
     if not destinations:
         raise UsageError(warnings[0] if warnings else _NOWHERE)
+    warn(warnings)
     return _ship_once(settings, destinations) if is_once else _ship_until_stopped(settings, destinations)
 
 
@@ -61,21 +62,31 @@ def _ship_once(settings: Settings, destinations: tuple[Destination, ...]) -> int
         with closing(make(destination.name)) as courier:
             left.append(ship_once(settings.store_path, courier))
     after = _read(settings)
-    code = _GOOD
-    screen = open_screen()
-    for one in left:
-        sent = after.get((one.destination, "delivered"), 0) - before.get((one.destination, "delivered"), 0)
-        refused = after.get((one.destination, "refused"), 0) - before.get((one.destination, "refused"), 0)
-        screen.say(f"{one.destination}: {count(sent, 'record')} sent")
-        if refused:
-            code = max(code, _NOT_WELL)
-            warn([f"{one.destination} refused {count(refused, 'record')}; `taskscope records` tells more"])
-        if one.pending:
-            code = _COULD_NOT
-            reason = f": {one.problem}" if one.problem else ""
-            line = f"taskscope: {count(one.pending, 'record')} left for {one.destination}{clean(reason)}"
-            open_screen(sys.stderr).say(line)
-    return code
+    return max(_tell(one, before.get(one.destination, _NONE), after[one.destination]) for one in left)
+
+
+class _Sums(NamedTuple):
+    """What became of a destination's records so far."""
+
+    delivered: int
+    refused: int
+
+
+_NONE = _Sums(0, 0)
+
+
+def _tell(left: Left, before: _Sums, after: _Sums) -> int:
+    """Print what a round did at one destination; return its exit code."""
+    name, errors = clean(left.destination), open_screen(sys.stderr)
+    open_screen().say(f"{name}: {count(after.delivered - before.delivered, 'record')} sent")
+    refused = after.refused - before.refused
+    if refused > 0:
+        warn([f"{name} refused {count(refused, 'record')}; `taskscope records` tells more"])
+    if left.pending or left.problem:
+        what = count(left.pending, "record") if left.pending else "metrics"
+        errors.say(f"taskscope: {what} left for {name}: {clean(left.problem)}")
+        return _COULD_NOT
+    return _NOT_WELL if refused > 0 else _GOOD
 
 
 def _ship_until_stopped(settings: Settings, destinations: tuple[Destination, ...]) -> int:
@@ -112,15 +123,12 @@ def _until_sigterm() -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _read(settings: Settings) -> dict[tuple[str, str], int]:
-    """Records that were delivered and refused so far, by destination."""
-    totals: dict[tuple[str, str], int] = {}
+def _read(settings: Settings) -> dict[str, _Sums]:
+    """Return the sums of each destination."""
+    sums: dict[str, _Sums] = {}
     with closing(open_database(settings.store_path, create=False, read_only=True)) as connection:
         for account in read_accounts(connection):
-            for what, records in (
-                ("delivered", account.delivered),
-                ("refused", account.dropped.get("refused", 0) + account.quarantined),
-            ):
-                key = account.destination, what
-                totals[key] = totals.get(key, 0) + records
-    return totals
+            delivered, refused = sums.get(account.destination, _NONE)
+            refused += account.dropped.get("refused", 0) + account.quarantined
+            sums[account.destination] = _Sums(delivered + account.delivered, refused)
+    return sums

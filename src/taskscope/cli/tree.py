@@ -13,7 +13,7 @@ from .wording import count, describe_duration, describe_wait, seconds_between
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from taskscope.store.history import SpanNode
+    from taskscope.store.nodes import SpanNode
 
     from .terminal import Screen
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from taskscope.errors import SettingsError, StoreError
 from taskscope.store.damage import find_set_aside
 from taskscope.store.database import open_database
+from taskscope.store.mounts import find_network_type
 from taskscope.telemetry import spans
 
 if TYPE_CHECKING:
@@ -111,6 +112,10 @@ class StoreCheck:
             return CheckResult("fail", str(error))
         if self.is_in_memory():
             return CheckResult("warn", "it can be read but not written; telemetry waits in the journal")
+        if kind := find_network_type(self.path.parent):
+            return CheckResult(
+                "warn", f"lies on a network file system ({kind}): set AGENT_HOME to a local folder"
+            )
         if damaged := find_set_aside(self.path):
             return CheckResult(
                 "warn", f"a damaged store was set aside: {damaged[-1]}; move it away when seen"

@@ -292,12 +292,15 @@ class Journal:
                     entry, signal = self._memory.popleft()
                     self._memory_bytes -= len(entry.body) + _OBJECT_BYTES
                     self._waiting[signal] -= 1
-                self._tell_losses()
+                with contextlib.suppress(Exception):  # told again with the next one; what is gone stays gone
+                    self._tell_losses()
                 return
             segment = self._ready[0]
-            segment.head += batch.size_bytes
-            if segment.head >= segment.tail and segment is self._active:
+            # In one step or not at all: who calls tries again.
+            if segment.head + batch.size_bytes >= segment.tail and segment is self._active:
                 self._rewind(segment)
+            else:
+                segment.head += batch.size_bytes
 
     def _recycle(self, segment: _Segment) -> None:
         self._rewind(segment)

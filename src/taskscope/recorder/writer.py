@@ -114,6 +114,8 @@ class Writer:
         self._accounts = Accounts()
         self._thread: threading.Thread | None = None
         self._session: Session | None = None
+        self._unreleased: Batch | None = None
+        """Stored, and not yet forgotten by the journal."""
         self._is_closing = False
         self._is_closed = False
         self._forced = False
@@ -135,7 +137,8 @@ class Writer:
 
     def wake(self) -> None:
         """Have the thread look, begun if need be; never blocks, never raises."""
-        if self._thread is None:
+        thread = self._thread
+        if thread is None or not thread.is_alive():
             self._start()
             self._journal.is_writer_resting = self._thread is None
         self._wake.set()
@@ -199,7 +202,8 @@ class Writer:
 
     def _start(self) -> None:
         with self._lock:
-            if self._thread is None and not self._is_closed:
+            is_wanted = self._thread is None or not self._thread.is_alive()
+            if is_wanted and not (self._is_closed or self._is_closing):
                 thread = threading.Thread(target=self._run, name="taskscope-writer", daemon=True)
                 with contextlib.suppress(RuntimeError):  # none to be had now: the next record tries again
                     thread.start()
@@ -269,11 +273,14 @@ class Writer:
         while True:
             with self._lock:
                 self._attempts_begun += 1
-            batch = self._journal.read(limit)
-            is_written = self._try(batch) if batch.entries or self._accounts else True
-            with self._settled:
-                self._attempts_ended += 1
-                self._settled.notify_all()
+            try:
+                self._release()
+                batch = self._journal.read(limit)
+                is_written = self._try(batch) if batch.entries or self._accounts else True
+            finally:  # whatever comes: who waits for an attempt must see its end
+                with self._settled:
+                    self._attempts_ended += 1
+                    self._settled.notify_all()
             # None: one of its records is at fault, so that it is narrowed down.
             limit = max(len(batch.entries) // 2, 1) if is_written is None else _BATCH_RECORDS
             if is_written is False or not (self._journal.has_records or self._accounts):
@@ -284,11 +291,12 @@ class Writer:
         with self._lock:
             accounts, self._accounts = self._accounts, Accounts()
         began = time.monotonic()
+        records, told = _decode(batch)  # what cannot be read is told with the batch, once
+        told.add(accounts)
         try:
-            records = _decode(batch, accounts)
             if self._session is None:
                 self._session = self._make_session(lambda: self._journal.process_lock)
-            self._session.write(records, accounts, journal_seq=batch.last_seq)
+            self._session.write(records, told, journal_seq=batch.last_seq)
         except BaseException as error:  # noqa: BLE001  the border to the host
             with self._lock:
                 self._accounts.add(accounts)
@@ -297,19 +305,27 @@ class Writer:
                 return self._narrow(batch)
             self._hold(error)
             return False
-        self._journal.release(batch)
-        with contextlib.suppress(Exception):
-            self._on_stored()  # first: who then sees by `flush` that all is stored finds that it was told
-        self._stored += len(batch.entries)
+        self._unreleased = batch
+        self._release()
         self._resume(time.monotonic() - began)
         return True
+
+    def _release(self) -> None:
+        """Let the journal forget what is stored; tried until it is done, so that nothing is stored twice."""
+        batch = self._unreleased
+        if batch is not None:
+            self._journal.release(batch)
+            self._unreleased = None
+            with contextlib.suppress(Exception):
+                self._on_stored()  # first: who then sees by `flush` that all is stored finds that it was told
+            self._stored += len(batch.entries)
 
     def _narrow(self, batch: Batch) -> bool | None:
         """Go around a record that the store cannot take; alone, it is dropped and counted."""
         if len(batch.entries) > 1:
             return None
-        self._journal.release(batch)
-        self._stored += 1
+        self._unreleased = batch
+        self._release()
         with self._lock:
             self._lost += 1
             if signal := _SIGNALS.get(batch.entries[0].kind):
@@ -388,15 +404,15 @@ class Writer:
         self._is_closed = is_closed
 
 
-def _decode(batch: Batch, accounts: Accounts) -> list[Record]:
+def _decode(batch: Batch) -> tuple[list[Record], Accounts]:
     """The records of a batch; what cannot be read back is dropped and counted."""
-    records = []
+    records, accounts = [], Accounts()
     for entry in batch.entries:
         try:
             records.append(decode(entry.kind, entry.source, entry.body))
         except ValueError:
             accounts.dropped[_SIGNALS.get(entry.kind, "logs"), "encode_error"] += 1
-    return records
+    return records, accounts
 
 
 def _is_unusable(error: BaseException) -> bool:

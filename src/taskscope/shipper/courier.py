@@ -198,29 +198,30 @@ class Courier:
         """Account for an answer."""
         limits = self._limits[batch.signal]
         if judgement.verdict is Verdict.TAKEN:
-            self.problems.pop(batch.signal, None)
             limits.grow()
-            self._settle(
-                lambda: self.outbox.settle(
-                    batch, request, rejected=judgement.rejected, problem=judgement.problem
-                )
-            )
-            self._tell_success(judgement)
-            return Step.SENT
-        if judgement.verdict is not Verdict.RECORD:
+            self._accept(batch, judgement, request)
+        elif judgement.verdict is not Verdict.RECORD:
             return self._hold(batch.signal, judgement, request)
-        if len(batch.entries) > 1:
+        elif len(batch.entries) > 1:
             limits.shrink(batch, is_too_large=judgement.reason == "too_large")
             self.outbox.note(batch.signal, request)
-            return Step.SENT
-        if not self._is_sound(batch.signal):
+        elif self._is_sound(batch.signal):
+            limits.reset()
+            self._set_apart(batch, judgement, request)
+        else:
             return self._hold(batch.signal, judgement, request)
-        limits.reset()
-        self._settle(
-            lambda: self.outbox.quarantine(batch, request, reason=judgement.reason, problem=judgement.problem)
-        )
-        self._warn("quarantine", f"a record is in quarantine: {judgement.problem}; see `taskscope records`")
         return Step.SENT
+
+    def _accept(self, batch: Batch, judgement: Judgement, request: Request) -> None:
+        rejected, problem = judgement.rejected, judgement.problem
+        self.problems.pop(batch.signal, None)
+        self._settle(lambda: self.outbox.settle(batch, request, rejected=rejected, problem=problem))
+        self._tell_success(judgement)
+
+    def _set_apart(self, batch: Batch, judgement: Judgement, request: Request) -> None:
+        reason, problem = judgement.reason, judgement.problem
+        self._settle(lambda: self.outbox.quarantine(batch, request, reason=reason, problem=problem))
+        self._warn("quarantine", f"a record is in quarantine: {problem}; see `taskscope records`")
 
     def _is_sound(self, signal: str) -> bool:
         """Whether a refusal speaks of the record: the destination took others, or takes a request of none.
@@ -277,6 +278,7 @@ class Courier:
                 if judgement.reason == "too_large":
                     limits.size_bytes = max(len(body) // 2, 1)
                 return self._hold(METRICS, judgement, request)
+        self.problems.pop(METRICS, None)
         self.outbox.note_metrics(request, judgement.problem)
         self._tell_success(judgement)
         return Step.IDLE

@@ -33,6 +33,7 @@ def ship_once(store_path: Path, courier: Courier, *, patience_s: float = PATIENC
     is_ours = False
     with suppressed_instrumentation():
         courier.begin()
+        courier.outbox.release_hold()
         # While another process ships, it sends ours too: we are done when all is gone, or our time is over.
         while not is_ours:
             with shipping(store_path.parent / "journal", courier.destination.name) as is_ours:

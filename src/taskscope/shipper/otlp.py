@@ -177,6 +177,7 @@ _WORDS: dict[type[Exception], str] = {
     TimeoutError: "no answer in time",
     FileNotFoundError: "a certificate or key file of OTEL_EXPORTER_OTLP_* does not exist",
     http.client.BadStatusLine: "the answer is no HTTP, or the connection was closed without one",
+    ConnectionError: "the connection was broken off",
 }
 
 

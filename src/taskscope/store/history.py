@@ -10,7 +10,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -22,11 +22,10 @@ from taskscope.semconv import spans
 from .database import find_locks_path, open_database, tells_store_errors
 from .interruption import OpenSpan, find_dead, interrupt
 from .ledger import FOREIGN_PREFIX, derive_task_id
+from .nodes import SpanNode, by_start, cut_circles, is_task, read_node
 from .roles import Role
-from .wire import SpanBody, read_attributes, read_log
+from .wire import read_attributes, read_log
 
-_KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
-_STATUSES = ("UNSET", "OK", "ERROR")
 _CANDIDATES_SHOWN = 5
 _TRACE_DIGITS = 32
 _TRACE_PREFIX = re.compile(r"[0-9a-f]{4,32}")
@@ -66,42 +65,6 @@ class TaskSummary:
     attempt: int
     process_id: int | None
     """Number in the table `process`, not a pid."""
-
-
-@dataclass(slots=True)
-class SpanNode:
-    """One span of a tree; children by start."""
-
-    span_id: str
-    parent_id: str | None
-    name: str
-    kind: str
-    status: str
-    """UNSET, OK or ERROR."""
-    status_message: str
-    attributes: dict[str, Any]
-    start_ns: int
-    end_ns: int | None
-    """None while it runs."""
-    is_interrupted: bool
-    trace_id: str
-    events: list[dict[str, Any]] = field(default_factory=list)
-    links: list[dict[str, Any]] = field(default_factory=list)
-    children: list[SpanNode] = field(default_factory=list)
-
-    @property
-    def task_id(self) -> str:
-        """The task that the span names, else the id under which its trace would be one."""
-        given = self.attributes.get(attr.TASK_ID)
-        return given if isinstance(given, str) else f"{FOREIGN_PREFIX}{self.trace_id}"
-
-    def walk(self) -> Iterator[SpanNode]:
-        """This span and all below it, parents first."""
-        left = [self]
-        while left:
-            node = left.pop()
-            yield node
-            left.extend(reversed(node.children))
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,10 +223,10 @@ class History:
             raise NotFoundError(msg)
         if isinstance(task, TaskSummary):
             for node in (node for root in roots for node in root.walk()):
-                if node.attributes.get(attr.TASK_ID) == task.task_id and _is_task(node):
+                if node.attributes.get(attr.TASK_ID) == task.task_id and is_task(node):
                     return node
         top, *others = roots
-        top.children = sorted((*top.children, *others), key=_by_start)
+        top.children = sorted((*top.children, *others), key=by_start)
         return top
 
     @tells_store_errors
@@ -271,11 +234,11 @@ class History:
         """All spans of a trace as trees: those without a parent in the store, oldest first."""
         nodes = {node.span_id: node for node in self._nodes(trace_id)}
         roots: list[SpanNode] = []
-        ordered = sorted(nodes.values(), key=_by_start)
+        ordered = sorted(nodes.values(), key=by_start)
         for node in ordered:
             parent = nodes.get(node.parent_id or "")
             (roots if parent is None else parent.children).append(node)
-        return [*roots, *_cut_circles(ordered, nodes, roots)]
+        return [*roots, *cut_circles(ordered, nodes, roots)]
 
     @tells_store_errors
     def spans_since(self, trace_id: str, seq: int = 0) -> tuple[list[SpanNode], list[SpanNode], int]:
@@ -284,7 +247,7 @@ class History:
         rows = self._connection.execute(
             "SELECT seq, body FROM span WHERE trace = ? AND seq > ? ORDER BY seq", (trace, seq)
         ).fetchall()
-        ended = [_to_node(body) for _, body in rows]
+        ended = [read_node(body) for _, body in rows]
         return ended, list(self._open_nodes(trace)), rows[-1][0] if rows else seq
 
     def _nodes(self, trace_id: str) -> Iterator[SpanNode]:
@@ -295,7 +258,7 @@ class History:
         for (body,) in self._connection.execute(
             "SELECT body FROM span WHERE trace = ? ORDER BY seq", (trace,)
         ):
-            yield _to_node(body)
+            yield read_node(body)
 
     def _open_nodes(self, trace: bytes) -> Iterator[SpanNode]:
         rows = self._connection.execute(
@@ -305,9 +268,9 @@ class History:
         for process_id, source_id, role, body in rows:
             if process_id in dead:
                 record = interrupt(OpenSpan(process_id, source_id, Role(role), body), dead[process_id])
-                yield _to_node(record.body)
+                yield read_node(record.body)
             else:
-                yield _to_node(body)
+                yield read_node(body)
 
     # --- logs and cost
 
@@ -368,60 +331,6 @@ def _to_summary(row: tuple[Any, ...], dead: dict[int, int]) -> TaskSummary:
         process_id=process,
         **values,
     )
-
-
-def _to_node(body: bytes) -> SpanNode:
-    span = SpanBody(body)
-    return SpanNode(
-        span_id=span.span_id.hex(),
-        parent_id=span.parent_id.hex() if span.parent_id else None,
-        name=span.name,
-        kind=_name_of(_KINDS, span.kind),
-        status=_name_of(_STATUSES, span.status_code),
-        status_message=span.status_message,
-        attributes=span.attributes,
-        start_ns=span.start_ns,
-        end_ns=span.end_ns,
-        is_interrupted=span.attributes.get(attr.ERROR_TYPE) == spans.ERROR_INTERRUPTED,
-        trace_id=span.trace_id.hex(),
-        events=span.events,
-        links=span.links,
-    )
-
-
-def _cut_circles(
-    ordered: list[SpanNode], nodes: dict[str, SpanNode], roots: list[SpanNode]
-) -> Iterator[SpanNode]:
-    """Yield the tops of what hangs on no root: another sender may say that spans are each other's parents.
-
-    The oldest span of such a circle is cut off from its parent.
-    """
-    reached = {node.span_id for root in roots for node in root.walk()}
-    for node in ordered:
-        if node.span_id in reached:
-            continue
-        way: dict[str, SpanNode] = {}
-        while node.span_id not in way:
-            way[node.span_id] = node
-            node = nodes[node.parent_id or ""]  # noqa: PLW2901  up to where the circle closes
-        circle = list(way)[list(way).index(node.span_id) :]
-        top = min((way[span_id] for span_id in circle), key=_by_start)
-        parent = nodes[top.parent_id or ""]
-        parent.children = [child for child in parent.children if child is not top]
-        reached.update(below.span_id for below in top.walk())
-        yield top
-
-
-def _by_start(node: SpanNode) -> tuple[int, str]:
-    return node.start_ns, node.span_id
-
-
-def _is_task(node: SpanNode) -> bool:
-    return node.attributes.get(attr.GEN_AI_OPERATION_NAME) == spans.INVOKE_WORKFLOW
-
-
-def _name_of(names: tuple[str, ...], number: int) -> str:
-    return names[number] if number < len(names) else names[0]
 
 
 def _to_bytes(hex_id: str) -> bytes:

@@ -218,6 +218,15 @@ class Outbox:
 
         self._settle(signal, request, change)
 
+    def release_hold(self) -> None:
+        """Let the destination be tried at once: a person asks for it."""
+        self._write(
+            lambda connection: connection.execute(
+                "UPDATE cursor SET failures = 0, held_until = 0 WHERE destination = ? AND held_until > 0",
+                (self.destination,),
+            )
+        )
+
     def note(self, signal: str, request: Request) -> None:
         """A request that decides nothing alone: its batch is too large, or holds a record to be found."""
         self._settle(signal, request, lambda _connection, _tally: None)

@@ -21,6 +21,8 @@ _SLICES_AT_ONCE: Final = 10
 _FULL: Final = 0.9
 """Share of the size from which on the oldest records leave."""
 _RELIEVED: Final = 0.85
+MAKING_ROOM: Final = (0.85, 0.7, 0.5, 0.25)
+"""Shares of the size that are tried one after the other when a batch does not fit."""
 _ALL_NS: Final = 1 << 63
 _LOG_LIMIT_BYTES: Final = 64 * 1024 * 1024
 _CHARGES_KEPT_NS: Final = 62 * 86_400 * 10**9
@@ -45,6 +47,11 @@ def limit_pages(connection: sqlite3.Connection, size_bytes: int) -> None:
     connection.execute(f"PRAGMA max_page_count = {max(size_bytes // page_size, 1)}")
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that neither file nor disk may grow."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
 def tend(
     connection: sqlite3.Connection,
     limits: Limits,
@@ -65,6 +72,17 @@ def tend(
             break
     _cut_log(connection)
     return bool(left)
+
+
+def make_room(
+    connection: sqlite3.Connection, limits: Limits, share: float, note_expired: NoteExpired
+) -> None:
+    """Let the oldest records go until no more than this share of the size is used."""
+    while _share_used(connection, limits) > share:
+        with transaction(connection):
+            left = sum(_expire(connection, table, _ALL_NS, note_expired) for table in _SIGNALS)
+        if not left:
+            break
 
 
 def _share_used(connection: sqlite3.Connection, limits: Limits) -> float:

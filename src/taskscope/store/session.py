@@ -8,6 +8,7 @@ file at its place is another one: a damaged store that was set aside, or one tha
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import sqlite3
 import time
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING, Final
 from .damage import find_inode, is_damage, set_aside
 from .database import open_database
 from .ingest import Ingest
+from .mounts import find_network_type
 from .processes import ProcessLock, register_process
-from .retention import Limits, NoteExpired, limit_pages, tend
+from .retention import MAKING_ROOM, Limits, NoteExpired, is_full, limit_pages, make_room, tend
 
 if TYPE_CHECKING:
     from .accounts import Accounts
@@ -38,6 +40,16 @@ def bring_home(path: Path) -> int:
     """
     with contextlib.closing(open_database(path, create=True)) as connection:
         return Ingest(connection, None).recover()
+
+
+@functools.cache
+def _warn_of_network(kind: str, path: Path) -> None:
+    _logger.warning(
+        "taskscope: the store %s lies on a network file system (%s); several hosts at once would damage it: "
+        "set AGENT_HOME to a local folder",
+        path,
+        kind,
+    )
 
 
 class StoreSession:
@@ -77,12 +89,25 @@ class StoreSession:
         A damaged store is set aside: the error is raised, and the next try makes a new one.
         """
         try:
-            self._open().write(batch, accounts, journal_seq=journal_seq)
+            self._write(batch, accounts, journal_seq)
         except (sqlite3.Error, OSError) as error:
             if is_damage(error):
                 self._set_aside(error)
             raise
         self._tend()
+
+    def _write(self, batch: Sequence[Record], accounts: Accounts, journal_seq: int) -> None:
+        """Store a batch; where the store is at its size, the oldest records make room for it at once."""
+        for share in (*MAKING_ROOM, None):
+            try:
+                self._open().write(batch, accounts, journal_seq=journal_seq)
+            except sqlite3.Error as error:
+                if share is None or self._limits is None or self._connection is None or not is_full(error):
+                    raise
+                with contextlib.suppress(sqlite3.Error):  # the disk itself is full, and refuses deletion too
+                    make_room(self._connection, self._limits, share, self._note_expired)
+            else:
+                return
 
     def recover(self) -> int:
         """Bring home what dead processes left; the number of spans, those of the session's own start too."""
@@ -122,6 +147,8 @@ class StoreSession:
         if self._connection is not None and self._ingest is not None:
             return self._ingest
         connection = open_database(self.path, create=True)
+        if kind := find_network_type(self.path.parent):
+            _warn_of_network(kind, self.path)
         try:
             if self._limits is not None:
                 limit_pages(connection, self._limits.size_bytes)

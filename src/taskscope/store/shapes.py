@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .history import LogLine, SpanNode, TaskSummary
+    from .history import LogLine, TaskSummary
+    from .nodes import SpanNode
 
 _NS = 1_000_000_000
 

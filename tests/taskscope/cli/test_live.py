@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from taskscope.cli.live import Follower, LiveTree
 from taskscope.cli.terminal import UNICODE, Paint, Screen
 from taskscope.semconv import attributes as attr
-from taskscope.store.history import SpanNode
+from taskscope.store.nodes import SpanNode
 from tests.taskscope.cli import stores
 
 if TYPE_CHECKING:

@@ -111,6 +111,18 @@ def test_what_is_left_is_told(
     assert words in last
 
 
+def test_metrics_that_are_not_taken_are_told(
+    home: Path, sink: OtlpSink, endpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 3, though every record arrived."""
+    fill(home, *make_repair())
+    sink.fail(Fault(status=404, times=9, paths=("/v1/metrics",)))
+    assert main(("ship", "--once")) == 3
+    out, err = capsys.readouterr()
+    assert out == f"otlp: {SPANS} records sent\n"
+    assert "metrics left for otlp: " in err.splitlines()[-1]
+
+
 def test_nobody_there_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 3, once it has been patient for a moment."""
     fill(home, *make_repair())
@@ -148,7 +160,7 @@ def test_records_is_a_table(
     sink.fail(Fault(status=403, body="no, ask Ann", times=99))
     shown(capsys, "ship", "--once", code=3)
     lines = shown(capsys, "records").splitlines()
-    assert lines[0].split() == ["made", "delivered", "dropped", "pending", "refused"]
+    assert lines[0].split() == ["made", "delivered", "dropped", "pending", "quarantined"]
     assert lines[1].split() == ["store", "traces", "13", "13", "0", "0", "0"]
     (place,) = [line for line in lines if line.startswith("otlp traces")]
     assert place.split() == ["otlp", "traces", "13", "0", "0", "13", "0"]

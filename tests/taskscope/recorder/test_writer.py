@@ -188,6 +188,21 @@ def test_a_record_that_cannot_be_stored_goes_alone(
     assert len(session.written) == 10
 
 
+def test_what_cannot_be_read_back_is_counted_once(session: FakeSession, tmp_path: Path) -> None:
+    """However often the store refuses the batch that it stands in."""
+    session.faults = dict.fromkeys(range(1, 4), OSError("no space left"))
+    recorder = Recorder(tmp_path, lambda: session)
+    good = make_span()
+    recorder.intake.end(good.source, b"\x0a\xff no span", False)
+    recorder.submit(good)
+    for _ in range(3):
+        assert not recorder.flush(_PATIENCE_S)
+    assert recorder.flush(_PATIENCE_S)
+    assert session.written == [good]
+    assert session.accounts.dropped == Counter({("traces", "encode_error"): 1})
+    recorder.shutdown(_PATIENCE_S)
+
+
 def test_a_full_queue_drops_ordinary_records_first(session: FakeSession, tmp_path: Path) -> None:
     """Roots, errors and ends of what is on record as open still fit; all that is dropped is counted."""
     recorder = Recorder(tmp_path, lambda: session, limit_bytes=0, memory_limit_bytes=10_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import ssl
@@ -42,7 +43,7 @@ class Speaker:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            with connection:
+            with connection, contextlib.suppress(OSError):  # who has heard enough hangs up
                 self.requests.append(connection.recv(65536))
                 self._speak(connection)
 

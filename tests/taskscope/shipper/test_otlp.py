@@ -177,6 +177,7 @@ def test_some_refusals_need_a_person(said: Answer, endpoint: Endpoint, advice: s
         (TimeoutError("slow"), "no answer in time"),
         (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
         (RemoteDisconnected("closed"), "closed without"),
+        (ConnectionResetError(104, "Connection reset by peer"), "broken off"),
         (TornAnswerError("the answer ended before it was complete"), "before it was complete"),
         (ssl.SSLError(1, "[SSL] odd"), "TLS failed"),
         (ValueError("some \x1b[31m text" + "x" * 1000), "ValueError: some  [31m text"),

@@ -12,6 +12,7 @@ from taskscope.store.accounts import Accounts
 from taskscope.store.aggregates import read_aggregates
 from taskscope.store.database import open_database
 from taskscope.store.retention import Limits, limit_pages, tend
+from taskscope.store.session import StoreSession
 
 from .builders import SECOND, START, make_log, make_span, make_task, open_and_end, values_of
 
@@ -110,3 +111,14 @@ def test_processes_that_ended_long_ago_are_forgotten(store: Store, connection: s
     locks = {row[0] for row in connection.execute("SELECT lock FROM process WHERE ended IS NOT NULL")}
     assert locks == {"young"}
     assert _count(connection, "process") == 2
+
+
+def test_a_store_that_is_full_before_it_was_looked_at_makes_room_at_once(store: Store) -> None:
+    """Whoever writes faster than retention looks loses nothing of the new and is never refused."""
+    session = StoreSession(store.path, limits=Limits(10**18, 1_500_000))
+    for _ in range(20):
+        session.write([make_span("x" * 500) for _ in range(500)], Accounts())
+    session.close()
+    assert store.path.stat().st_size <= 1_500_000
+    with closing(store.read()) as connection:
+        assert connection.execute("SELECT max(seq) FROM span").fetchone() == (10_000,)

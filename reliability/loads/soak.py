@@ -1,0 +1,77 @@
+"""A process that records at an even pace for long, with a store that fills up.
+
+python -m reliability.loads.soak SPANS PER_SECOND
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import taskscope
+from benchmarks.loads._answer import answer
+
+from .verdict import read_accounts
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_SPANS_A_TASK = 20
+_LOOKS = 200
+_WARM = 0.3
+"""Share of the time after which caches and the store are full."""
+_FLUSH_S = 60.0
+
+
+def main() -> None:
+    """Answer the growth of resident memory by a million spans, the store's greatest size, and the sums."""
+    spans, per_second = int(sys.argv[1]), int(sys.argv[2])
+    recording = taskscope.configure()
+    tasks = spans // _SPANS_A_TASK
+    sizes: list[tuple[int, float]] = []
+    largest = 0
+    began = time.perf_counter()
+    for number in range(tasks):
+        _do_task(number)
+        time.sleep(max(began + number * _SPANS_A_TASK / per_second - time.perf_counter(), 0))
+        if number % max(tasks // _LOOKS, 1) == 0:
+            sizes.append((number * _SPANS_A_TASK, _resident_mb()))
+            largest = max(largest, _store_bytes(recording.store_path))
+    took_s = time.perf_counter() - began
+    is_flushed = taskscope.flush(_FLUSH_S)
+    emitted, dropped = read_accounts(recording.store_path)
+    warm = sizes[int(len(sizes) * _WARM) :]
+    slope = statistics.linear_regression([at for at, _ in warm], [size for _, size in warm]).slope
+    answer(
+        made=tasks * _SPANS_A_TASK, emitted=emitted, dropped=dropped, is_flushed=is_flushed, took_s=took_s,
+        mb_per_million=slope * 1e6, first_mb=sizes[0][1], last_mb=sizes[-1][1], largest_bytes=largest,
+    )  # fmt: skip
+
+
+def _do_task(number: int) -> None:
+    """A task with steps and tools: twenty spans, a few of them failed."""
+    with taskscope.task("answer"), taskscope.agent("coder"):
+        for index in range(6):
+            with taskscope.step("edit"), taskscope.tool("search") as tool, taskscope.tool("read"):
+                tool.set("app.path", f"src/part_{number % 1000}_{index}.py")
+
+
+def _resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE / 1e6
+
+
+def _store_bytes(store: Path) -> int:
+    """Of the file, its write-ahead log, and the journals beside it."""
+    files = [store, store.with_name(f"{store.name}-wal"), *store.parent.glob("journal/*")]
+    total = 0
+    for file in files:
+        try:
+            total += file.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+if __name__ == "__main__":
+    main()
