@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 _FINDINGS = (Finding("told ends lost", 0, 12_345, most=0), Finding("cycles", 7))
 _RESULT = Result(_FINDINGS, 3.5, "2026-11-28", "2 cores")
-    (Finding("told ends lost", 0, 12_345, most=0), Finding("cycles", 7)), 3.5, "2026-11-28", "2 cores"
-)
 
 
 def test_a_kept_result_is_found_in_the_same_state_only(tmp_path: Path) -> None:
