@@ -64,7 +64,7 @@ ROWS: dict[str, ModuleType] = {
     )
 }
 """By name, in the order of the page."""
-_BESIDE: frozenset[str] = frozenset({"soak"})
+_BESIDE: frozenset[str] = frozenset({"outages", "soak"})
 """Rows that run beside the others."""
 
 

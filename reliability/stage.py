@@ -35,7 +35,7 @@ class Stage:
     def ask(
         self, load: str, *arguments: object, home: Path, expected: int = 0, **more: str
     ) -> Mapping[str, Any]:
-        """Run one of `loads/` and return what it answered; LoadError where it ends otherwise than expected."""
+        """Run one of `loads/` and return what it answered; LoadError where it ends otherwise than told."""
         command = [sys.executable, "-m", f"reliability.loads.{load}", *map(str, arguments)]
         environment = self.environment(home, **more)
         return time_process(command, environment=environment, folder=ROOT, expected=expected).answer

@@ -7,7 +7,7 @@ depends on time, on an id, or on what telemetry keeps.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 import taskscope
 from coding_agent.memory import FileMemory
 from coding_agent.records import MemoryEntry
+
+
+def _add(one: Any, other: Any) -> Any:
+    return one + other
 
 
 class PlantedError(Exception):
@@ -60,7 +64,8 @@ class Application:
         """A model's call with its usage."""
         with taskscope.task("ask"), taskscope.llm("gpt-x", provider="openai", mode="replay"):
             taskscope.record_usage(input_tokens=10, output_tokens=2)
-            return taskscope.current_task() is not None
+            taskscope.current_task()
+            return "called"
 
     def fail_inside(self) -> object:
         """The application's own exception passes through all of them."""
@@ -69,18 +74,18 @@ class Application:
 
     def call_decorated(self) -> object:
         """A function, its result and its exception."""
-        add = taskscope.tool("add")(lambda a, b: a + b)
+        add = taskscope.tool("add")(_add)
         return add(2, 3), add("a", "b")
 
     def call_decorated_badly(self) -> object:
         """An exception of a decorated function."""
-        return taskscope.tool("add")(lambda a, b: a + b)(2, "b")
+        return taskscope.tool("add")(_add)(2, "b")
 
     def drive_generator(self) -> object:
         """Values out, values in, and what it returns."""
 
         @taskscope.step("count")
-        def count(limit: int) -> Iterator[int]:
+        def count(limit: int) -> Generator[int, str | None, str]:
             for number in range(limit):
                 if (yield number) == "stop":
                     return "stopped"
@@ -152,7 +157,7 @@ class Application:
     def carry(self) -> object:
         """What runs elsewhere runs with its context."""
         with taskscope.task("carry", task_id="t-2"):
-            carried = taskscope.carry(lambda: taskscope.current_task() is not None)
+            carried = taskscope.carry(lambda: "carried")
         return carried()
 
     def flush(self) -> object:
@@ -163,6 +168,6 @@ class Application:
 _PARTS: tuple[Callable[[Application], object], ...] = (
     Application.do_tasks, Application.call_model, Application.fail_inside, Application.call_decorated,
     Application.call_decorated_badly, Application.drive_generator, Application.drive_coroutines,
-    Application.flush, Application.use_api, Application.fail_in_api, Application.use_memory, Application.carry,
-    Application.flush,
+    Application.flush, Application.use_api, Application.fail_in_api, Application.use_memory,
+    Application.carry, Application.flush,
 )  # fmt: skip

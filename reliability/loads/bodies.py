@@ -27,9 +27,23 @@ from taskscope.store.records import Source
 if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
+    from taskscope.store.records import AttributeValue
+
 _NO_SOURCE = Source(b"", b"")
 _LATEST_NS = (1 << 63) - 1
-_VALUES = ("text", "é€😀", 5, -7, 2.5, True, b"\0\xff", ["a", 1], {"k": {"l": [None]}}, None, "")
+_VALUES: tuple[AttributeValue, ...] = (
+    "text",
+    "é€😀",
+    5,
+    -7,
+    2.5,
+    True,
+    b"\0\xff",
+    ["a", 1],
+    {"k": {"l": [None]}},
+    None,
+    "",
+)
 
 
 def main() -> None:
@@ -58,19 +72,21 @@ def _compare_spans(body: bytes) -> bool:
     ours, theirs = decode_span(body, _NO_SOURCE), ProtoSpan.FromString(body)
     return (
         ours.trace_id, ours.span_id, ours.parent_id or b"", ours.name, ours.kind & 0xFFFFFFFF,
-        min(ours.start_ns, _LATEST_NS), min(ours.end_ns or 0, _LATEST_NS), 
+        min(ours.start_ns, _LATEST_NS), min(ours.end_ns or 0, _LATEST_NS),
         ours.status_code & 0xFFFFFFFF, ours.status_message,
     ) == (
         theirs.trace_id, theirs.span_id, theirs.parent_span_id, theirs.name, theirs.kind & 0xFFFFFFFF,
         min(theirs.start_time_unix_nano, _LATEST_NS), min(theirs.end_time_unix_nano, _LATEST_NS),
         theirs.status.code & 0xFFFFFFFF, theirs.status.message,
-    ) and _is_same(ours.attributes, {one.key: _plain(one.value) for one in theirs.attributes})  # fmt: skip
+    ) and _is_same(
+        wire.SpanBody(body).attributes, {one.key: _plain(one.value) for one in theirs.attributes}
+    )  # fmt: skip
 
 
 def _compare_logs(body: bytes) -> bool:
     ours, theirs = decode_log(body, _NO_SOURCE), ProtoLog.FromString(body)
     return (
-        min(ours.time_ns, _LATEST_NS), ours.severity_number & 0xFFFFFFFF, 
+        min(ours.time_ns, _LATEST_NS), ours.severity_number & 0xFFFFFFFF,
         ours.severity_text, ours.event_name or "", ours.trace_id or b"", ours.span_id or b"",
     ) == (
         min(theirs.time_unix_nano, _LATEST_NS), theirs.severity_number & 0xFFFFFFFF, theirs.severity_text,

@@ -11,6 +11,7 @@ import fcntl
 import gc
 import importlib
 import os
+import select
 import signal
 import sys
 import traceback
@@ -72,9 +73,9 @@ class Child:
         _, status = os.waitpid(self.pid, 0)
         return b"".join(parts), os.waitstatus_to_exitcode(status)
 
-    def read_once(self) -> bytes:
-        """What it told until now, waiting for the first of it."""
-        return os.read(self._pipe, _READ_BYTES)
+    def await_word(self) -> None:
+        """Wait until it told something, or is gone."""
+        select.select([self._pipe], [], [])
 
 
 def _live(run: Callable[[Tell], object], pipe: int, told: int, *, keeps_exit: bool) -> NoReturn:

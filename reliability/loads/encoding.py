@@ -77,7 +77,7 @@ def main() -> None:
         is_hostile = chance.random() < _HOSTILE_SHARE
         span = _make_span(chance, is_hostile=is_hostile)
         try:
-            body = encoder.span(span, dict(span.attributes or {}), is_end=True)
+            body = encoder.span(span, is_end=True)
             batch.append(decode_span(body, _NO_SOURCE))
         except Exception:  # noqa: BLE001  whatever it is, the span is lost
             counts["lost"] += 1

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import taskscope
 
@@ -34,7 +35,7 @@ def main() -> None:
         with ProcessPoolExecutor(2) as pool:
             list(pool.map(make_spans, shares))
     else:
-        context = mp.get_context(way)
+        context: Any = mp.get_context(way)
         children = [context.Process(target=make_spans, args=(one,)) for one in shares]
         for child in children:
             child.start()

@@ -189,7 +189,7 @@ def _live(home: Path, trace: Any) -> list[str]:
         application.run()
     finally:
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]  # so it is switched off
+        threading.settrace(None)
     return application.diary
 
 
@@ -204,7 +204,7 @@ def _is_back(home: Path) -> bool:
         return False
     with closing(sqlite3.connect(home / "taskscope.db")) as connection:
         row = connection.execute("SELECT outcome FROM task WHERE id = 't-9'").fetchone()
-    return row == ("succeeded",)
+    return bool(row == ("succeeded",))
 
 
 if __name__ == "__main__":

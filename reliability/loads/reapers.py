@@ -68,6 +68,8 @@ def _leave_dead(home: Path, chance: random.Random) -> tuple[set[bytes], set[byte
 
     seeds = [chance.randrange(1 << 30) for _ in range(_DEAD)]
     victims = [Child(lambda tell, seed=seed: live(tell, seed)) for seed in seeds]  # type: ignore[misc]
+    for victim in victims:
+        victim.await_word()
     time.sleep(chance.random() * _LIFE_S)
     for victim in victims:
         victim.kill()

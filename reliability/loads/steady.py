@@ -10,10 +10,10 @@ from __future__ import annotations
 import sys
 import time
 
-import taskscope
-from benchmarks.loads._answer import answer
 from opentelemetry import trace
 
+import taskscope
+from benchmarks.loads._answer import answer
 from taskscope.shipper import courier, loop
 
 _BEAT_S = 0.01

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import sys
 
+from opentelemetry import trace
+
 import taskscope
 from benchmarks.loads._answer import answer
-from opentelemetry import trace
 
 _VALUE_BYTES = 64_000
 _FLUSH_S = 60.0

@@ -59,10 +59,10 @@ def _kill_one(home: Path, chance: random.Random, own: dict[str, str]) -> list[st
                         time.sleep(60)
 
     victim = Child(live)
-    told = victim.read_once()
+    victim.await_word()
     time.sleep(chance.random() * chance.choice(_LIVES_S))
     victim.kill()
-    victim.wait()
+    told, _ = victim.wait()
     assert len(told) == _TREE_BYTES, told
     return [told[:16].hex(), *(told[start : start + 8].hex() for start in range(16, _TREE_BYTES, 8))]
 

@@ -1,0 +1,51 @@
+"""Each row of docs/reliability.md in a small form: the same code, counts only; no time decides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reliability.__main__ import ROWS
+from reliability.findings import Finding
+from reliability.page import judge
+from reliability.stage import Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCALE = 0.0015
+_OF_TIME = ("ms", "peak RSS", "flushes that failed or came late", "ends with")
+"""What a busy machine decides: shown on the page, and not asked for here."""
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_holds_in_small(name: str, tmp_path: Path) -> None:
+    """All that is counted is what it must be, and something was tried."""
+    findings = ROWS[name].prove(Stage(tmp_path, SCALE))
+    counted = [one for one in findings if not any(word in one.what for word in _OF_TIME)]
+    missed = [one.cells() for one in counted if one.holds is False]
+    assert not missed
+    assert any(one.holds for one in counted)
+    assert judge(counted).startswith("holds")
+
+
+@pytest.mark.parametrize(
+    "finding, holds",
+    [
+        (Finding("x", 0, 10, most=0), True),
+        (Finding("x", 1, 10, most=0), False),
+        (Finding("x", 9, 10, most=10, least=10), False),
+        (Finding("x", 0, 0, most=0), None),
+        (Finding("x", 7), None),
+    ],
+)
+def test_a_finding_judges_itself(finding: Finding, holds: bool | None) -> None:
+    """By its bounds; and nothing is proven where nothing could be tried."""
+    assert finding.holds is holds
+
+
+def test_one_miss_is_a_miss() -> None:
+    """However much else holds."""
+    assert judge([Finding("x", 0, 5, most=0), Finding("y", 1, 5, most=0)]) == "missed"
+    assert judge([Finding("x", 0, 5, most=0), Finding("y", 1)]) == "holds"
