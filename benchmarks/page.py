@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN = "<!-- measured: begin (make bench writes from here) -->"
 END = "<!-- measured: end -->"
+LARGE_BEGIN = "<!-- measured large: begin (python -m benchmarks large writes from here) -->"
+LARGE_END = "<!-- measured large: end -->"
 _GIB = 1 << 30
 
 

@@ -22,18 +22,18 @@ from . import (
     burst,
     clocks,
     damage,
-    delivery,
     disk,
     encoding,
     exits,
+    farewells,
     fat,
     faults,
     forks,
-    goodbyes,
     kills,
     outages,
     reapers,
     soak,
+    unended,
 )
 from .findings import draw_findings
 from .keeping import Result, Shelf, tell_state
@@ -47,14 +47,14 @@ ROWS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
     for module in (
         kills,
+        unended,
         reapers,
-        delivery,
         exits,
         forks,
         fat,
         burst,
         outages,
-        goodbyes,
+        farewells,
         disk,
         faults,
         clocks,

@@ -6,18 +6,21 @@ time from what is measured.
 
 from __future__ import annotations
 
+import gzip
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    bodies: ClassVar[list[bytes]] = []
+    bodies: ClassVar[list[tuple[bool, bytes]]] = []
     counted: ClassVar[int] = 0
 
     def do_POST(self) -> None:
         """Take a batch."""
-        self.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.endswith("/v1/traces"):
+            self.bodies.append((self.headers.get("Content-Encoding") == "gzip", body))
         self._reply(b"")
 
     def do_GET(self) -> None:
@@ -25,7 +28,8 @@ class _Handler(BaseHTTPRequestHandler):
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
         while self.bodies:
-            request = ExportTraceServiceRequest.FromString(self.bodies.pop())
+            is_packed, body = self.bodies.pop()
+            request = ExportTraceServiceRequest.FromString(gzip.decompress(body) if is_packed else body)
             _Handler.counted += sum(
                 len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans
             )

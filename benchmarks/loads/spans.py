@@ -2,10 +2,10 @@
 
     python -m benchmarks.loads.spans VARIANT PAIRS ATTRIBUTES PER_SECOND [SINK]
 
-Variants: `noop` (OTel API without provider), `off` (Taskscope, disabled), `sdk` (no processor), `raw` (batch
-processor and OTLP/HTTP to SINK), `tracer` (our tracer, nobody records), `stage` (Taskscope, recorded at the
-end), `tool` (Taskscope, recorded at start and end). PER_SECOND 0 is as fast as it goes, flushed after each
-part so that nothing is dropped.
+Variants: `off` (Taskscope, disabled), `sdk` (no processor), `raw` (batch processor and OTLP/HTTP to SINK),
+`tracer` (our tracer, nobody records), `plain` (by the OTel API, recorded at the end), `api` (the same, of a
+role that is recorded at start and end), `tool` (that by our own call), `shipped` (as `plain`, and sent to
+SINK). PER_SECOND 0 is as fast as it goes, flushed after each part so that nothing is dropped.
 """
 
 from __future__ import annotations
@@ -15,62 +15,95 @@ import sqlite3
 import sys
 import time
 import urllib.request
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ._answer import answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
 _PART = 250
 """Pairs between two flushes: 500 spans, which the batch processor's queue of 2,048 holds."""
 _FLUSH_S = 30.0
+_ARRIVAL_S = 20.0
 _OWN = 3
-"""Attributes that our tool span has by itself; the stage's two get one more."""
+"""Attributes that each span has from its start, those of a tool."""
+
+
+def _do_nothing() -> int:
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    """What is measured."""
+
+    pair: Callable[[int], None]
+    flush: Callable[[], object] = _do_nothing
+    """After each part."""
+    count: Callable[[], int] = _do_nothing
+    """How many spans are where they belong."""
+    finish: Callable[[], object] = _do_nothing
+    """After the last part, for what a flush does not wait for."""
 
 
 def main() -> None:
     """Answer `main_us` and `process_us` per span, and how many spans arrived of those that were made."""
-    variant, pairs, attributes, per_second = sys.argv[1], *map(int, sys.argv[2:5])
-    pair, flush, count = _VARIANTS[variant](attributes, sys.argv[5] if len(sys.argv) > 5 else "")  # noqa: PLR2004
-    for number in range(_PART):
-        pair(number)
-    flush()
-    arrived = count()
-    main_s, process_s = _run_paced(pair, flush, pairs, per_second) if per_second else _run(pair, flush, pairs)
+    name, pairs, attributes, per_second = sys.argv[1], *map(int, sys.argv[2:5])
+    variant = _VARIANTS[name](attributes, sys.argv[5] if len(sys.argv) > 5 else "")  # noqa: PLR2004
+    before = variant.count()
+    warm = _PART if pairs > _PART else 0
+    for number in range(warm):
+        variant.pair(number)
+    variant.flush()
+    if name == "shipped":
+        _wait_for(variant.count, before + 2 * warm)
+    arrived = variant.count()
+    process_began = time.process_time()
+    main_s = _run_paced(variant, pairs, per_second) if per_second else _run(variant, pairs)
+    variant.finish()
+    process_s = time.process_time() - process_began
     spans = 2 * pairs
     answer(
         main_us=main_s / spans * 1e6,
         process_us=process_s / spans * 1e6,
-        arrived=count() - arrived,
+        arrived=variant.count() - arrived,
         made=spans,
     )
 
 
-def _run(pair: Callable[[int], None], flush: Callable[[], object], pairs: int) -> tuple[float, float]:
-    main_s, process_began = 0.0, time.process_time()
+def _wait_for(count: Callable[[], int], wanted: int) -> None:
+    """Let what is loaded for the first batch alone be loaded: a program sends more than one."""
+    deadline = time.monotonic() + _ARRIVAL_S
+    while count() < wanted:
+        if time.monotonic() > deadline:
+            sys.exit(f"{count()} of {wanted} spans arrived in {_ARRIVAL_S} s")
+        time.sleep(0.05)
+
+
+def _run(variant: _Variant, pairs: int) -> float:
+    main_s = 0.0
     for start in range(0, pairs, _PART):
         began = time.thread_time()
         for number in range(start, min(start + _PART, pairs)):
-            pair(number)
+            variant.pair(number)
         main_s += time.thread_time() - began
-        flush()
-    return main_s, time.process_time() - process_began
+        variant.flush()
+    return main_s
 
 
-def _run_paced(
-    pair: Callable[[int], None], flush: Callable[[], object], pairs: int, per_second: int
-) -> tuple[float, float]:
+def _run_paced(variant: _Variant, pairs: int, per_second: int) -> float:
     """Make two spans at a time, as often as told: what an agent does all day."""
-    main_s, process_began, began = 0.0, time.process_time(), time.perf_counter()
+    main_s, began = 0.0, time.perf_counter()
     for number in range(pairs):
         time.sleep(max(began + 2 * number / per_second - time.perf_counter(), 0))
         thread_began = time.thread_time()
-        pair(number)
+        variant.pair(number)
         main_s += time.thread_time() - thread_began
-    flush()
-    return main_s, time.process_time() - process_began
+    variant.flush()
+    return main_s
 
 
 def _extra(count: int, number: int) -> dict[str, Any]:
@@ -140,42 +173,24 @@ def _make_tool_pair(attributes: int) -> Callable[[int], None]:
     return pair
 
 
-def _make_stage_pair(attributes: int) -> Callable[[int], None]:
-    from taskscope.telemetry import spans
-
-    extra = attributes - _OWN + 1
-
-    def pair(number: int) -> None:
-        with spans.bm25("codebase") as outer:
-            outer.update(_extra(extra, number))
-            with spans.bm25("codebase") as inner:
-                inner.update(_extra(extra, number))
-
-    return pair
-
-
-def _prepare_noop(attributes: int, _sink: str) -> tuple[Any, Any, Any]:
-    return _make_api_pair(attributes), _do_nothing, _do_nothing
-
-
-def _prepare_sdk(attributes: int, _sink: str) -> tuple[Any, Any, Any]:
+def _prepare_sdk(attributes: int, _sink: str) -> _Variant:
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
 
     trace.set_tracer_provider(TracerProvider())
-    return _make_api_pair(attributes), _do_nothing, _do_nothing
+    return _Variant(_make_plain_pair(attributes))
 
 
-def _prepare_tracer(attributes: int, _sink: str) -> tuple[Any, Any, Any]:
+def _prepare_tracer(attributes: int, _sink: str) -> _Variant:
     from opentelemetry import trace
 
     from taskscope.recorder.provider import RecordingTracerProvider
 
     trace.set_tracer_provider(RecordingTracerProvider())
-    return _make_api_pair(attributes), _do_nothing, _do_nothing
+    return _Variant(_make_plain_pair(attributes))
 
 
-def _prepare_raw(attributes: int, sink: str) -> tuple[Any, Any, Any]:
+def _prepare_raw(attributes: int, sink: str) -> _Variant:
     from opentelemetry import trace
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import TracerProvider
@@ -184,34 +199,37 @@ def _prepare_raw(attributes: int, sink: str) -> tuple[Any, Any, Any]:
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{sink}/v1/traces")))
     trace.set_tracer_provider(provider)
-    return _make_api_pair(attributes), provider.force_flush, lambda: _count_sent(sink)
+    return _Variant(_make_plain_pair(attributes), provider.force_flush, lambda: _count_sent(sink))
 
 
-def _prepare_off(attributes: int, _sink: str) -> tuple[Any, Any, Any]:
+def _prepare_off(attributes: int, _sink: str) -> _Variant:
     import taskscope
 
     taskscope.configure({**os.environ, "TASKSCOPE_DISABLED": "1"})
-    return _make_tool_pair(attributes), taskscope.flush, _do_nothing
+    return _Variant(_make_tool_pair(attributes))
 
 
-def _prepare_tool(attributes: int, _sink: str) -> tuple[Any, Any, Any]:
-    flush, count = _configure()
-    return _make_tool_pair(attributes), flush, count
+def _prepare_tool(attributes: int, _sink: str) -> _Variant:
+    return _Variant(_make_tool_pair(attributes), *_configure())
 
 
-def _prepare_plain(attributes: int, _sink: str) -> tuple[Any, Any, Any]:
-    flush, count = _configure()
-    return _make_plain_pair(attributes), flush, count
+def _prepare_plain(attributes: int, _sink: str) -> _Variant:
+    return _Variant(_make_plain_pair(attributes), *_configure())
 
 
-def _prepare_api(attributes: int, _sink: str) -> tuple[Any, Any, Any]:
-    flush, count = _configure()
-    return _make_api_pair(attributes), flush, count
+def _prepare_api(attributes: int, _sink: str) -> _Variant:
+    return _Variant(_make_api_pair(attributes), *_configure())
 
 
-def _prepare_stage(attributes: int, _sink: str) -> tuple[Any, Any, Any]:
-    flush, count = _configure()
-    return _make_stage_pair(attributes), flush, count
+def _prepare_shipped(attributes: int, sink: str) -> _Variant:
+    import taskscope
+
+    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = sink
+    os.environ["OTEL_METRICS_EXPORTER"] = "none"  # the raw SDK beside it sends spans alone
+    flush, _ = _configure()
+    return _Variant(
+        _make_plain_pair(attributes), flush, lambda: _count_sent(sink), lambda: taskscope.shutdown(_FLUSH_S)
+    )
 
 
 def _configure() -> tuple[Callable[[], object], Callable[[], int]]:
@@ -222,6 +240,8 @@ def _configure() -> tuple[Callable[[], object], Callable[[], int]]:
 
 
 def _count_stored(store: Path) -> int:
+    if not store.exists():
+        return 0
     connection = sqlite3.connect(store)
     (count,) = connection.execute("SELECT count(*) FROM span").fetchone()
     connection.close()
@@ -233,20 +253,15 @@ def _count_sent(sink: str) -> int:
         return int(response.read())
 
 
-def _do_nothing() -> int:
-    return 0
-
-
-_VARIANTS = {
-    "noop": _prepare_noop,
+_VARIANTS: dict[str, Callable[[int, str], _Variant]] = {
     "off": _prepare_off,
     "sdk": _prepare_sdk,
     "raw": _prepare_raw,
     "tracer": _prepare_tracer,
     "plain": _prepare_plain,
     "api": _prepare_api,
-    "stage": _prepare_stage,
     "tool": _prepare_tool,
+    "shipped": _prepare_shipped,
 }
 
 

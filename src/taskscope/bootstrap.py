@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from taskscope.config import ensure_home, load_host_settings, load_settings, secret_values
 from taskscope.errors import StoreError
-from taskscope.instrumentation.registry import instrument, uninstrument
 from taskscope.recorder.setup import install
 from taskscope.redaction import Redactor
 from taskscope.telemetry.context import get_frame, log_fields, stamp
 from taskscope.telemetry.guard import drain_errors, note_error
+from taskscope.telemetry.pricing import set_pricer
 from taskscope.telemetry.providers import switch
-from taskscope.telemetry.spans import set_pricer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from taskscope.shipper.loop import Shipper
     from taskscope.tasks.runner import TaskRunner
     from taskscope.tasks.spending import Spending
-    from taskscope.telemetry.spans import Pricer
+    from taskscope.telemetry.pricing import Pricer
 
 CLOSE_TIMEOUT_S = 2.0
 
@@ -58,6 +57,8 @@ class Runtime:
 
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> bool:
         """Write what is waiting, within the timeout; return whether all of it is in the store."""
+        from taskscope.instrumentation.registry import uninstrument
+
         uninstrument()
         return self.recording.shutdown(timeout)
 
@@ -70,6 +71,7 @@ def build_runtime(
     `metric_readers` serve instruments of others, those of the HTTP server say. StoreError when the home
     folder cannot be made; a store that cannot be written is no reason to stop.
     """
+    from taskscope.instrumentation.registry import instrument
     from taskscope.prices import Prices
     from taskscope.recorder.logs import configure_logging
     from taskscope.tasks.runner import TaskRunner

@@ -2,6 +2,7 @@
 
 Used in a test as `with OtlpSink() as sink`, or run as a process: `python -m tests.taskscope.otlp_sink` prints
 its address; `GET /counts` tells what arrived, `POST /faults` scripts what goes wrong (a list of `Fault`).
+With a ledger, a file, what is taken stands there before it is answered: the process may then be killed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import struct
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from google.protobuf.message import DecodeError
@@ -34,8 +36,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _PROTOBUF = "application/x-protobuf"
 _KINDS: dict[str, tuple[Any, Any, str]] = {
@@ -43,6 +44,10 @@ _KINDS: dict[str, tuple[Any, Any, str]] = {
     "/v1/logs": (ExportLogsServiceRequest, ExportLogsServiceResponse, "rejected_log_records"),
     "/v1/metrics": (ExportMetricsServiceRequest, ExportMetricsServiceResponse, "rejected_data_points"),
 }
+_TAKING = {"partial", "taken_reset", "taken_torn"}
+"""Faults of a sink that takes what came, or some of it."""
+_LEDGER_HEAD = struct.Struct("<BI")
+"""Which of the kinds, and how many bytes of the request follow."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Fault:
 
     kind: str = "status"
     """status, partial, reset (before any answer), torn (half an answer), hang, drip, page, close,
-    taken_reset (taken, and then a reset)."""
+    taken_reset, taken_torn (taken, and then a reset or half an answer)."""
     status: int = 503
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     body: str = ""
@@ -85,8 +90,10 @@ class OtlpSink:
         refuses: Callable[[Any], bool] | None = None,
         certificate: Path | None = None,
         key: Path | None = None,
+        ledger: Path | None = None,
     ) -> None:
         self.limit_bytes = limit_bytes
+        self._ledger = None if ledger is None else ledger.open("ab", buffering=0)
         self.refuses = refuses or (lambda _record: False)
         """Records because of which a request is answered with 400."""
         self.arrived: list[Arrived] = []
@@ -121,6 +128,8 @@ class OtlpSink:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        if self._ledger is not None:
+            self._ledger.close()
 
     def fail(self, *faults: Fault) -> None:
         """Let the next requests go wrong in this way, in this order."""
@@ -137,7 +146,11 @@ class OtlpSink:
 
     def take(self, arrived: Arrived) -> None:
         with self._changed:
-            self.arrived.append(arrived)
+            if self._ledger is None:
+                self.arrived.append(arrived)
+            elif arrived.is_taken:
+                body = arrived.message.SerializeToString()
+                self._ledger.write(_LEDGER_HEAD.pack(list(_KINDS).index(arrived.path), len(body)) + body)
             self._changed.notify_all()
 
     def wait_for(self, is_true: Callable[[OtlpSink], bool], timeout: float = 30.0) -> bool:
@@ -174,6 +187,20 @@ class OtlpSink:
         return [one for one in self.arrived if one.path == path and one.is_taken]
 
 
+def read_ledger(path: Path) -> Iterator[tuple[str, Any]]:
+    """Path and message of each request that was taken, in their order; one cut short was never answered."""
+    written = path.read_bytes()
+    start = 0
+    while start + _LEDGER_HEAD.size <= len(written):
+        kind, size = _LEDGER_HEAD.unpack_from(written, start)
+        start += _LEDGER_HEAD.size
+        if start + size > len(written):
+            return
+        request_path, (request_type, _, _) = list(_KINDS.items())[kind]
+        yield request_path, request_type.FromString(written[start : start + size])
+        start += size
+
+
 def records_of(message: Any) -> list[Any]:
     """The spans, log records or metrics of a request, in its order."""
     if isinstance(message, ExportTraceServiceRequest):
@@ -190,6 +217,14 @@ def records_of(message: Any) -> list[Any]:
         for scope in group.scope_metrics
         for metric in scope.metrics
     ]
+
+
+def _leave_out(message: Any, count: int) -> None:
+    """Take so many records out of a request, the last ones of its first group."""
+    if count and isinstance(message, ExportTraceServiceRequest):
+        del message.resource_spans[0].scope_spans[0].spans[-count:]
+    elif count and isinstance(message, ExportLogsServiceRequest):
+        del message.resource_logs[0].scope_logs[0].log_records[-count:]
 
 
 class _Server(ThreadingHTTPServer):
@@ -223,7 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, b"{}", "application/json")
             return
         fault = sink.next_fault(self.path)
-        if fault is not None and fault.kind not in {"partial", "taken_reset"}:
+        if fault is not None and fault.kind not in _TAKING:
             self._fail(fault)
             return
         if self.path not in _KINDS:
@@ -254,9 +289,13 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.kind == "partial":
             setattr(response.partial_success, rejected_field, fault.rejected)
             response.partial_success.error_message = fault.body
+            _leave_out(message, fault.rejected)
         sink.take(dataclasses.replace(arrived, is_taken=True))
         if fault is not None and fault.kind == "taken_reset":
             self._reset()
+            return
+        if fault is not None and fault.kind == "taken_torn":
+            self._tear()
             return
         self._answer(200, response.SerializeToString(), _PROTOBUF)
 
@@ -282,8 +321,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.kind == "close":
             self.close_connection = True
         elif fault.kind == "torn":
-            self.wfile.write((fault.body or "HTTP/1.1 200 OK\r\nContent-Type: application/x-pro").encode())
-            self.close_connection = True
+            self._tear(fault.body)
         elif fault.kind == "hang":
             ending.wait()
             self.close_connection = True
@@ -294,6 +332,11 @@ class _Handler(BaseHTTPRequestHandler):
                 if ending.wait(0.02):
                     break
             self.close_connection = True
+
+    def _tear(self, half: str = "") -> None:
+        """End the connection amid the answer."""
+        self.wfile.write((half or "HTTP/1.1 200 OK\r\nContent-Type: application/x-pro").encode())
+        self.close_connection = True
 
     def _reset(self) -> None:
         """End the connection by a RST."""
@@ -310,8 +353,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--limit-bytes", type=int, default=None)
+    parser.add_argument("--ledger", type=Path, default=None)
     options = parser.parse_args()
-    with OtlpSink(port=options.port, limit_bytes=options.limit_bytes) as sink:
+    with OtlpSink(port=options.port, limit_bytes=options.limit_bytes, ledger=options.ledger) as sink:
         print(sink.url, flush=True)  # noqa: T201  whoever started it reads this
         sys.stdin.read()
 

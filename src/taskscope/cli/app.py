@@ -79,9 +79,9 @@ def _start(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
-        from importlib.metadata import version as find_version
+        from taskscope.version import VERSION
 
-        typer.echo(f"taskscope {find_version('taskscope')}")
+        typer.echo(f"taskscope {VERSION}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

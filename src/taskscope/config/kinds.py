@@ -2,7 +2,8 @@
 
 Every source hands over text (a YAML scalar too, so that `content_capture: off` means the word), so that one
 parser serves the environment, `.env` and `.agent.yml`. A parser raises ValueError; the words of the message
-come from `Kind.allowed`.
+come from `Kind.allowed`. Regular expressions are compiled when there is a text to match: in most programs
+for two or three of them.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_INTEGER = re.compile(r"[+-]?[0-9][0-9_]*")
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?")
-_SIZE = re.compile(r"([0-9][0-9_]*)\s*([kKMG]i?)?B?")
+_INTEGER = r"[+-]?[0-9][0-9_]*"
+_DURATION = r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?"
+_SIZE = r"([0-9][0-9_]*)\s*([kKMG]i?)?B?"
 _SECONDS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {
     None: 1,
@@ -74,7 +75,7 @@ def whole(low: int, high: int) -> Kind:
     """Return the kind of a whole number within bounds, both included."""
 
     def parse(text: str, _place: Place) -> int:
-        if not _INTEGER.fullmatch(text):
+        if not re.fullmatch(_INTEGER, text):
             raise ValueError
         value = int(text)
         _bounded(value, low, high)
@@ -99,7 +100,7 @@ def duration(low: float, high: float) -> Kind:
     """Return the kind of a time span: seconds, or with a unit (`500ms`, `30s`, `5m`, `2h`, `1d`)."""
 
     def parse(text: str, _place: Place) -> float:
-        found = _DURATION.fullmatch(text)
+        found = re.fullmatch(_DURATION, text)
         if found is None:
             raise ValueError
         value = float(found[1]) * _SECONDS[found[2]]
@@ -113,7 +114,7 @@ def size(low: int, high: int) -> Kind:
     """Return the kind of a number of bytes, plain or with a unit (`512MB`, `1GiB`)."""
 
     def parse(text: str, _place: Place) -> int:
-        found = _SIZE.fullmatch(text)
+        found = re.fullmatch(_SIZE, text)
         if found is None:
             raise ValueError
         value = int(found[1]) * _BYTES[found[2]]
@@ -148,10 +149,9 @@ def choice(*words: str) -> Kind:
 
 def pattern(allowed: str, regex: str) -> Kind:
     """Return the kind of a text that matches a regular expression as a whole."""
-    compiled = re.compile(regex)
 
     def parse(text: str, _place: Place) -> str:
-        if not compiled.fullmatch(text):
+        if not re.fullmatch(regex, text):
             raise ValueError
         return text
 
@@ -160,10 +160,10 @@ def pattern(allowed: str, regex: str) -> Kind:
 
 def url(*schemes: str) -> Kind:
     """Return the kind of an absolute URL with a host."""
-    compiled = re.compile(rf"(?:{'|'.join(schemes)})://[^\s/?#]+\S*", re.IGNORECASE)
+    regex = rf"(?:{'|'.join(schemes)})://[^\s/?#]+\S*"
 
     def parse(text: str, _place: Place) -> str:
-        if not compiled.fullmatch(text):
+        if not re.fullmatch(regex, text, re.IGNORECASE):
             raise ValueError
         return text
 
@@ -197,11 +197,11 @@ def paths() -> Kind:
 
 def destinations() -> Kind:
     """Return the kind of named URLs: `name=URL`, separated by commas; no name stands twice."""
-    named = re.compile(r"([a-z][a-z0-9_-]{0,31})=(https?://[^\s/?#,]+[^\s,]*)")
+    named = r"([a-z][a-z0-9_-]{0,31})=(https?://[^\s/?#,]+[^\s,]*)"
     taken = {"otlp", "store"}  # what OTEL_EXPORTER_OTLP_* describes, and this host
 
     def parse(text: str, _place: Place) -> tuple[tuple[str, str], ...]:
-        found = [named.fullmatch(part.strip()) for part in text.split(",")]
+        found = [re.fullmatch(named, part.strip()) for part in text.split(",")]
         pairs = tuple((match[1], match[2]) for match in found if match is not None)
         names = {name for name, _ in pairs}
         if len(pairs) != len(found) or len(names) != len(pairs) or names & taken:

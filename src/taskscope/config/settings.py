@@ -143,7 +143,7 @@ class Settings:
         kinds.number(0.01, 3650), 7.0, "How long the store and the log files keep things.", default_text="7"
     )
     store_limit_bytes: int = _setting(
-        kinds.size(1_000_000, 1_000_000_000_000),
+        kinds.size(8_000_000, 1_000_000_000_000),
         512_000_000,
         "How large the store may grow.",
         key="store_limit",

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from taskscope.errors import UsageError
 from taskscope.telemetry.guard import INSTRUMENTATION
-from taskscope.telemetry.spans import set_pricer
+from taskscope.telemetry.pricing import set_pricer
 
 from ._patch import Patch
 
 if TYPE_CHECKING:
-    from taskscope.telemetry.spans import Pricer
+    from taskscope.telemetry.pricing import Pricer
 
     from ._patch import Row
 

@@ -5,7 +5,6 @@ In this order, because a cut secret escapes its pattern. Clean attributes pass w
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -249,6 +248,8 @@ def _original_size(value: Any) -> int:
 
 def _cut_values(values: dict[str, Any], sizes: Mapping[str, int]) -> None:
     """Cut values in place and mark them; the hash is that of the redacted part that was looked through."""
+    from hashlib import sha256  # with OpenSSL behind it, and few values are this long
+
     original_sizes, hashes = [], []
     for key, size in sizes.items():
         value = values[key]
@@ -258,7 +259,7 @@ def _cut_values(values: dict[str, Any], sizes: Mapping[str, int]) -> None:
         else:
             raw, text = wire.any_value(value), repr(value)
         original_sizes.append(size or len(raw))
-        hashes.append(hashlib.sha256(raw).hexdigest())
+        hashes.append(sha256(raw).hexdigest())
         values[key] = _cut(text)
     values[attr.CONTENT_TRUNCATED] = list(sizes)
     values[attr.CONTENT_ORIGINAL_SIZES] = original_sizes

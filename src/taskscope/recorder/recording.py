@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from taskscope.store.history import History, open_history
-
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from taskscope.store.history import History
     from taskscope.store.records import Record
 
     from .intake import Intake
@@ -105,6 +104,8 @@ class Recording:
 
     def history(self) -> History:
         """The read face of the store, to be closed; StoreError when there is none or it is unusable."""
+        from taskscope.store.history import open_history
+
         return open_history(self.store_path)
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import atexit
 import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
-from taskscope.store.balance import note_expired
-from taskscope.store.retention import Limits
-from taskscope.store.session import StoreSession
+from taskscope.version import VERSION
 
 from .cleaning import Cleaner
 from .encoding import Encoder
@@ -25,15 +24,20 @@ from .recording import Recording
 from .writer import Writer
 
 if TYPE_CHECKING:
+    from opentelemetry._logs import LoggerProvider
     from opentelemetry.context import Context
-    from opentelemetry.sdk._logs import LoggerProvider
+    from opentelemetry.sdk._logs import LoggerProvider as SdkLoggerProvider
+    from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
 
     from taskscope.config import Settings
     from taskscope.redaction import Redactor
+    from taskscope.store.processes import ProcessLock
+    from taskscope.store.session import StoreSession
 
+    from .processor import RecordingLogProcessor
     from .sink import RecordingSink, Stamp
 
 _logger = logging.getLogger(__name__)
@@ -94,16 +98,14 @@ def _build(
     *,
     on_stored: Callable[[], object],
 ) -> Recording:
-    from .processor import RecordingLogProcessor
     from .sink import RecordingSink
 
     path = settings.store_path
     encoder = Encoder(Cleaner(redactor))
     journal = Journal(path.parent / "journal")
-    limits = Limits(int(settings.retention_days * _DAY_NS), settings.store_limit_bytes)
     writer = Writer(
         journal,
-        lambda find_lock: StoreSession(path, find_lock, limits=limits, note_expired=note_expired),
+        partial(_open_session, settings),
         drain_errors=drain_errors,
         on_stored=on_stored,
     )
@@ -111,13 +113,9 @@ def _build(
     resource = _make_resource(settings)
     recording = Recording(path, intake, writer, encoder.resource(resource.attributes))
     sink = RecordingSink(encoder, intake, writer, stamp)
-    log_processor = RecordingLogProcessor(encoder, intake, writer, stamp)
     writer.serve(sink)
     _join_tracer_provider(resource, sink, recording)
-    logger_provider = _find_logger_provider(resource)
-    # Ours first: what the application waits for must not wait for a foreign exporter's lock.
-    logger_provider.add_log_record_processor(log_processor)
-    recording.on_shutdown(lambda: setattr(log_processor, "is_active", False))
+    _join_logger_provider(resource, recording, partial(_make_log_processor, encoder, intake, writer, stamp))
     _set_meter_provider(settings, recording, resource, metric_readers)
     atexit.register(recording.shutdown, EXIT_TIMEOUT_S)
     return recording
@@ -126,14 +124,13 @@ def _build(
 def _make_resource(settings: Settings) -> Resource:
     from opentelemetry.sdk.resources import Resource
 
-    version = metadata.version("taskscope")
     attributes = {
         "service.name": settings.service_name,
         "telemetry.distro.name": "taskscope",
-        "telemetry.distro.version": version,
+        "telemetry.distro.version": VERSION,
     }
     if settings.service_name == "taskscope":
-        attributes["service.version"] = version
+        attributes["service.version"] = VERSION
     return Resource.create(attributes)
 
 
@@ -141,8 +138,6 @@ def _join_tracer_provider(resource: Resource, sink: RecordingSink, recording: Re
     """The program's provider, joined; else one of ours, without the SDK's own exit hook: ours is bounded."""
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
-
-    from .processor import RecordingSpanProcessor
 
     provider: Any = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
@@ -153,6 +148,8 @@ def _join_tracer_provider(resource: Resource, sink: RecordingSink, recording: Re
         provider.sink = sink
         recording.on_shutdown(lambda: setattr(provider, "sink", None))
     else:
+        from .processor import RecordingSpanProcessor
+
         processor = RecordingSpanProcessor(sink)
         provider.add_span_processor(processor)
         recording.on_shutdown(lambda: setattr(processor, "is_active", False))
@@ -175,15 +172,59 @@ def _make_tracer_provider(resource: Resource, recording: Recording) -> TracerPro
         return TracerProvider(resource=resource, shutdown_on_exit=False)
 
 
-def _find_logger_provider(resource: Resource) -> LoggerProvider:
+def _join_logger_provider(
+    resource: Resource, recording: Recording, make: Callable[[], RecordingLogProcessor]
+) -> None:
+    """The program's provider, joined; else one of ours, which loads the SDK's logs when they are used."""
     from opentelemetry import _logs
-    from opentelemetry.sdk._logs import LoggerProvider
 
+    from .loggers import LateLoggerProvider
+
+    made: list[RecordingLogProcessor] = []
+
+    def make_once() -> RecordingLogProcessor | None:
+        if recording.is_closed:
+            return None
+        made.append(make())
+        return made[-1]
+
+    def silence() -> None:
+        for processor in made:
+            processor.is_active = False
+
+    recording.on_shutdown(silence)
     provider = _logs.get_logger_provider()
-    if not isinstance(provider, LoggerProvider):
-        provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+    if _is_sdk(provider) and (processor := make_once()) is not None:
+        provider.add_log_record_processor(processor)
+        return
+    if not isinstance(provider, LateLoggerProvider):
+        provider = LateLoggerProvider(resource, recording.count_error)
         _logs.set_logger_provider(provider)
-    return provider
+    provider.add_later(make_once)
+
+
+def _is_sdk(provider: LoggerProvider) -> TypeGuard[SdkLoggerProvider]:
+    """Whether it is the SDK's own; nobody has one where that is not loaded."""
+    logs = sys.modules.get("opentelemetry.sdk._logs")
+    return logs is not None and isinstance(provider, logs.LoggerProvider)
+
+
+def _make_log_processor(
+    encoder: Encoder, intake: Intake, writer: Writer, stamp: Stamp
+) -> RecordingLogProcessor:
+    from .processor import RecordingLogProcessor
+
+    return RecordingLogProcessor(encoder, intake, writer, stamp)
+
+
+def _open_session(settings: Settings, find_lock: Callable[[], ProcessLock | None]) -> StoreSession:
+    """What the writer writes to: loaded on its thread, with the first record."""
+    from taskscope.store.balance import note_expired
+    from taskscope.store.retention import Limits
+    from taskscope.store.session import StoreSession
+
+    limits = Limits(int(settings.retention_days * _DAY_NS), settings.store_limit_bytes)
+    return StoreSession(settings.store_path, find_lock, limits=limits, note_expired=note_expired)
 
 
 def _set_meter_provider(
@@ -194,13 +235,28 @@ def _set_meter_provider(
     if not readers and not has_endpoint:
         return
     from opentelemetry import metrics
-    from opentelemetry.sdk.metrics import MeterProvider
 
-    if isinstance(metrics.get_meter_provider(), MeterProvider):
+    from .meters import LateMeterProvider
+
+    def make() -> MeterProvider:
+        from opentelemetry.sdk.metrics import MeterProvider
+
+        from .exporting import make_metric_reader, make_views
+
+        all_readers: list[Any] = [*readers, *([make_metric_reader()] if has_endpoint else ())]
+        return MeterProvider(all_readers, resource=resource, shutdown_on_exit=False, views=make_views())
+
+    if _is_meter_provider_set(metrics.get_meter_provider()):
         return
-    from .exporting import make_metric_reader, make_views
-
-    all_readers: list[Any] = [*readers, *([make_metric_reader()] if has_endpoint else ())]
-    provider = MeterProvider(all_readers, resource=resource, shutdown_on_exit=False, views=make_views())
+    provider = make() if readers else LateMeterProvider(make)  # who brings readers has instruments
     metrics.set_meter_provider(provider)
     recording.on_shutdown(provider.shutdown)
+
+
+def _is_meter_provider_set(provider: object) -> bool:
+    """Whether it is one of the SDK's, or ours; nobody has the SDK's where that is not loaded."""
+    from .meters import LateMeterProvider
+
+    sdk = sys.modules.get("opentelemetry.sdk.metrics")
+    kinds = (LateMeterProvider,) if sdk is None else (LateMeterProvider, sdk.MeterProvider)
+    return isinstance(provider, kinds)

@@ -371,6 +371,7 @@ class Writer:
                 session.close(is_done=is_done)
             if self._journal.process_lock is not None:
                 self._journal.process_lock.release(remove=is_done)
+                self._journal.process_lock = None  # its descriptor may be another file's from here on
             self._session = None
 
     # --- around a fork

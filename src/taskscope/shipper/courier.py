@@ -92,8 +92,6 @@ class Courier:
     ) -> None:
         self.destination = destination
         self.outbox = outbox
-        self.waiting_since: float | None = None
-        """When a request began that is on its way now, on the monotonic clock."""
         self._redact = redact
         self._metrics_interval_s = metrics_interval_s
         self._resource = dict(resource or {})
@@ -174,7 +172,7 @@ class Courier:
 
     def _post(self, signal: str, body: bytes) -> tuple[Judgement, Request]:
         endpoint = self.destination.endpoints[signal]
-        began = self.waiting_since = time.monotonic()
+        began = time.monotonic()
         try:
             headers = {"User-Agent": "taskscope", **endpoint.headers, "Content-Type": CONTENT_TYPE}
             if endpoint.is_compressed:
@@ -184,8 +182,6 @@ class Courier:
             judgement = judge(answer, signal, endpoint)
         except Exception as error:  # noqa: BLE001  whatever the network makes of it, the records stay
             judgement = judge_error(error, endpoint)
-        finally:
-            self.waiting_since = None
         seconds = time.monotonic() - began
         if judgement.problem:
             problem = self._redact(f"{endpoint.shown_url}: {judgement.problem}")

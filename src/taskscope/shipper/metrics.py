@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import metadata
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from taskscope.semconv.metrics import BY_NAME
 from taskscope.store import wire
 from taskscope.store.tally import Histogram
+from taskscope.version import VERSION
 
 if TYPE_CHECKING:
     from taskscope.semconv.metrics import Metric
@@ -38,7 +38,7 @@ def build_requests(
 ) -> Iterator[bytes]:
     """Requests of about a size, at least one metric in each; `times_ns` are the start of counting and now."""
     head = wire.sized(b"\x0a", wire.attributes(b"\x0a", resource))
-    scope = wire.sized(b"\x0a", wire.text(b"\x0a", "taskscope") + wire.text(b"\x12", _version()))
+    scope = wire.sized(b"\x0a", wire.text(b"\x0a", "taskscope") + wire.text(b"\x12", VERSION))
     waiting: list[bytes] = []
     for metric in encode_metrics(points, times_ns):
         if waiting and sum(map(len, waiting)) + len(metric) > size_bytes:
@@ -55,7 +55,7 @@ def make_resource(instance: str, service_name: str, more: Mapping[str, str]) -> 
         "service.name": service_name,
         "service.instance.id": instance,
         "telemetry.distro.name": "taskscope",
-        "telemetry.distro.version": _version(),
+        "telemetry.distro.version": VERSION,
     }
     return {**more, **own}
 
@@ -76,10 +76,6 @@ def load_resource(environ: Mapping[str, str]) -> dict[str, str]:
     pairs = (pair.partition("=") for pair in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","))
     named = ((unquote(key.strip()), unquote(value.strip())) for key, equals, value in pairs if equals)
     return {key: value for key, value in named if key and not key.startswith("service.")}
-
-
-def _version() -> str:
-    return metadata.version("taskscope")
 
 
 def _frame(resource: bytes, scope: bytes, encoded: Iterable[bytes]) -> bytes:

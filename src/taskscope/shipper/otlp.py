@@ -41,6 +41,8 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _RECORDS_FAULT = {400: "refused", 413: "too_large", 422: "refused"}
 """Status to why a record that is refused alone goes into quarantine."""
 _LATER = {408, 425, 429}
+_RECORD_HEADS = tuple(b"\x12" + wire.varint(size) for size in range(1024))
+"""Tag and length of a record of so many bytes."""
 _REJECTED = {"traces": "rejectedSpans", "logs": "rejectedLogRecords", "metrics": "rejectedDataPoints"}
 _PLAIN_TO_TLS = "HTTP request to an HTTPS server"
 """How Go's server answers with 400 where TLS is spoken."""
@@ -53,8 +55,13 @@ def build_request(entries: Iterable[Entry], source_of: Callable[[int], Source]) 
     group; in that 1 the scope and 2 each record.
     """
     by_source: dict[int, list[bytes]] = {}
-    for entry in entries:
-        by_source.setdefault(entry.source_id, []).append(wire.sized(b"\x12", entry.body))
+    for _, source_id, body in entries:
+        records = by_source.get(source_id)
+        if records is None:
+            records = by_source[source_id] = []
+        size = len(body)
+        records.append(_RECORD_HEADS[size] if size < len(_RECORD_HEADS) else b"\x12" + wire.varint(size))
+        records.append(body)
     groups: dict[bytes, list[bytes]] = {}
     for source_id, records in by_source.items():
         source = source_of(source_id)

@@ -233,24 +233,24 @@ class Ingest:
     def _insert_spans(self, spans: Sequence[Stored], tally: Tally) -> None:
         rows = [
             (
-                span.source_id,
-                span.record.trace_id,
-                span.record.span_id,
-                span.record.parent_id,
-                int(span.role),
-                span.record.start_ns,
-                span.record.end_ns,
-                len(span.record.body),
-                span.record.body,
+                source_id,
+                record.trace_id,
+                record.span_id,
+                record.parent_id,
+                int(role),
+                record.start_ns,
+                record.end_ns,
+                len(record.body),
+                record.body,
             )
-            for span in spans
+            for record, role, source_id in spans
         ]
         columns = ("source", "trace", "span", "parent", "role", "start", "stop", "bytes", "body")
         insert_many(self._connection, "span", columns, rows)
-        for span in spans:
-            tally.add_span(span.record, span.role)
-            if span.role is Role.AGENT:
-                tally.add_calls(span.record, *count_calls(self._connection, span.record))
+        for record, role, _ in spans:
+            tally.add_span(record, role)
+            if role is Role.AGENT:
+                tally.add_calls(record, *count_calls(self._connection, record))
 
     def _insert_logs(self, logs: Sequence[LogRecord]) -> None:
         rows = [
@@ -273,9 +273,11 @@ class Ingest:
     def _summarize(self, ended: Sequence[Stored], opened: Sequence[Stored]) -> None:
         """Keep one row for each trace: listing them by GROUP BY takes a second on a million spans."""
         summaries: dict[bytes, _Summary] = {}
-        for span in (*opened, *ended):
-            summary = summaries.setdefault(span.record.trace_id, _Summary())
-            summary.add(span.record)
+        for record, _, _ in (*opened, *ended):
+            summary = summaries.get(record.trace_id)
+            if summary is None:
+                summary = summaries[record.trace_id] = _Summary()
+            summary.add(record)
         rows = [summary.row(trace) for trace, summary in summaries.items()]
         columns = ("trace", "start", "stop", "spans", "errors", "root_name")
         insert_many(self._connection, "trace", columns, rows, on_conflict=_MERGE_SUMMARY)
@@ -283,8 +285,9 @@ class Ingest:
     def _enter(self, batch: Sequence[Record], process_id: int | None) -> None:
         for record in batch:
             if isinstance(record, SpanRecord):
-                role = find_role(record.attributes, record.kind)
-                ledger.enter_span(self._connection, record, role, process_id)
+                if attr.GEN_AI_OPERATION_NAME in record.attributes:  # tasks and calls have one
+                    role = find_role(record.attributes, record.kind)
+                    ledger.enter_span(self._connection, record, role, process_id)
             elif isinstance(record, TaskNote):
                 ledger.enter_note(self._connection, record)
 
@@ -339,10 +342,12 @@ class _Summary:
     root_name: str | None = None
 
     def add(self, span: SpanRecord) -> None:
-        self.start_ns = min(self.start_ns, span.start_ns)
-        self.stop_ns = max(self.stop_ns, span.end_ns or span.start_ns)
-        self.spans += not span.is_open
-        self.errors += span.status_code == STATUS_ERROR and not span.is_open
+        start_ns, end_ns = span.start_ns, span.end_ns
+        self.start_ns = min(self.start_ns, start_ns)
+        if end_ns is not None:
+            self.spans += 1
+            self.errors += span.status_code == STATUS_ERROR
+        self.stop_ns = max(self.stop_ns, end_ns or start_ns)
         if span.parent_id is None:
             self.root_name = span.name
 

@@ -12,7 +12,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -140,19 +140,19 @@ class Outbox:
             table = TABLES[signal]
             cursor = _read_cursor(connection, signal, self.destination)
             released = connection.execute(
-                f"SELECT seq, bytes FROM quarantine JOIN {table} USING (seq) WHERE released = 1"  # noqa: S608  our own words
+                f"SELECT seq, source, body FROM quarantine JOIN {table} USING (seq) WHERE released = 1"  # noqa: S608  our own words
                 " AND destination = ? AND signal = ? ORDER BY seq LIMIT ?",
                 (self.destination, signal, records),
             )
-            if seqs := _within(released, size_bytes):
-                return Batch(signal, cursor.seq, cursor.seq, _fetch(connection, table, seqs), True)  # noqa: FBT003  named above
+            if entries := _within(released, size_bytes):
+                return Batch(signal, cursor.seq, cursor.seq, entries, True)  # noqa: FBT003  named above
             fresh = connection.execute(
-                f"SELECT seq, bytes FROM {table} WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608  our own words
+                f"SELECT seq, source, body FROM {table} WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608  our own words
                 (cursor.seq, records),
             )
-            seqs = _within(fresh, size_bytes)
-            last = seqs[-1] if seqs else read_top(connection, signal)
-            return Batch(signal, cursor.seq, last, _fetch(connection, table, seqs))
+            entries = _within(fresh, size_bytes)
+            last = entries[-1].seq if entries else read_top(connection, signal)
+            return Batch(signal, cursor.seq, last, entries)
 
         return self._read(read)
 
@@ -358,27 +358,16 @@ def _read_cursor(connection: sqlite3.Connection, signal: str, destination: str) 
     return Cursor(*row)
 
 
-def _within(rows: Iterable[tuple[int, int]], size_bytes: int) -> list[int]:
-    """Numbers of the first records that together are within the bound, but at least one."""
-    seqs: list[int] = []
+def _within(rows: Iterable[tuple[int, int, bytes]], size_bytes: int) -> tuple[Entry, ...]:
+    """The first records that together are within the bound, but at least one; no more rows are read."""
+    entries: list[Entry] = []
     total = 0
-    for seq, size in rows:
-        total += size
-        if seqs and total > size_bytes:
+    for row in rows:
+        total += len(row[2])
+        if entries and total > size_bytes:
             break
-        seqs.append(seq)
-    return seqs
-
-
-def _fetch(connection: sqlite3.Connection, table: str, seqs: Sequence[int]) -> tuple[Entry, ...]:
-    if not seqs:
-        return ()
-    rows = connection.execute(
-        f"SELECT seq, source, body FROM {table} WHERE seq BETWEEN ? AND ? ORDER BY seq",  # noqa: S608  our own words
-        (seqs[0], seqs[-1]),
-    )
-    chosen = set(seqs)
-    return tuple(Entry(*row) for row in rows if row[0] in chosen)
+        entries.append(Entry._make(row))
+    return tuple(entries)
 
 
 def _mark(connection: sqlite3.Connection, signal: str, entry: Entry, reason: str) -> None:

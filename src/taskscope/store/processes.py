@@ -11,10 +11,12 @@ import contextlib
 import fcntl
 import functools
 import os
-import sqlite3
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _HELD: dict[Path, int] = {}
 """Lock files that this process holds, with its id: a forked child inherits the entry, but not the lock."""

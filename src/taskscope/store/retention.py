@@ -21,8 +21,6 @@ _SLICES_AT_ONCE: Final = 10
 _FULL: Final = 0.9
 """Share of the size from which on the oldest records leave."""
 _RELIEVED: Final = 0.85
-MAKING_ROOM: Final = (0.85, 0.7, 0.5, 0.25)
-"""Shares of the size that are tried one after the other when a batch does not fit."""
 _ALL_NS: Final = 1 << 63
 _LOG_LIMIT_BYTES: Final = 64 * 1024 * 1024
 _CHARGES_KEPT_NS: Final = 62 * 86_400 * 10**9
@@ -57,12 +55,18 @@ def tend(
     limits: Limits,
     now_ns: int,
     note_expired: NoteExpired = lambda _connection, _signal, _numbers: None,
+    *,
+    coming_bytes: int = 0,
 ) -> bool:
-    """Let go what is too old or too much, a bounded part of it at once; whether more is to be done."""
+    """Let go what is too old or too much, a bounded part of it at once; whether more is to be done.
+
+    `coming_bytes` are to fit in too.
+    """
     too_old_ns = now_ns - limits.age_ns
-    is_full = _share_used(connection, limits) > _FULL
+    coming = coming_bytes / limits.size_bytes
+    is_full = _share_used(connection, limits) + coming > _FULL
     for _ in range(_SLICES_AT_ONCE):
-        is_full = is_full and _share_used(connection, limits) > _RELIEVED
+        is_full = is_full and _share_used(connection, limits) + coming > _RELIEVED
         before_ns = _ALL_NS if is_full else too_old_ns
         with transaction(connection):
             left = sum(_expire(connection, table, before_ns, note_expired) for table in _SIGNALS)
@@ -72,17 +76,6 @@ def tend(
             break
     _cut_log(connection)
     return bool(left)
-
-
-def make_room(
-    connection: sqlite3.Connection, limits: Limits, share: float, note_expired: NoteExpired
-) -> None:
-    """Let the oldest records go until no more than this share of the size is used."""
-    while _share_used(connection, limits) > share:
-        with transaction(connection):
-            left = sum(_expire(connection, table, _ALL_NS, note_expired) for table in _SIGNALS)
-        if not left:
-            break
 
 
 def _share_used(connection: sqlite3.Connection, limits: Limits) -> float:

@@ -21,12 +21,15 @@ from .database import open_database
 from .ingest import Ingest
 from .mounts import find_network_type
 from .processes import ProcessLock, register_process
-from .retention import MAKING_ROOM, Limits, NoteExpired, is_full, limit_pages, make_room, tend
+from .records import LogRecord, SpanRecord
+from .retention import Limits, NoteExpired, is_full, limit_pages, tend
 
 if TYPE_CHECKING:
     from .accounts import Accounts
     from .records import Record
 
+_ROOM_FACTOR: Final = 2
+"""What records take in the file, with indexes and the log, of what their bodies take."""
 _TEND_S: Final = 10.0
 """How often age and size are looked at; at once again while there is more to do."""
 
@@ -40,6 +43,12 @@ def bring_home(path: Path) -> int:
     """
     with contextlib.closing(open_database(path, create=True)) as connection:
         return Ingest(connection, None).recover()
+
+
+def _size_of(record: Record) -> int:
+    if isinstance(record, SpanRecord):
+        return len(record.body)
+    return len(record.encoded) if isinstance(record, LogRecord) else 0
 
 
 @functools.cache
@@ -89,25 +98,19 @@ class StoreSession:
         A damaged store is set aside: the error is raised, and the next try makes a new one.
         """
         try:
-            self._write(batch, accounts, journal_seq)
+            try:
+                self._open().write(batch, accounts, journal_seq=journal_seq)
+            except sqlite3.Error as error:
+                if not is_full(error):
+                    raise
+                self._tend_at = 0.0  # at its size, where only what leaves makes room
+                self._tend(coming_bytes=_ROOM_FACTOR * sum(map(_size_of, batch)))
+                self._open().write(batch, accounts, journal_seq=journal_seq)
         except (sqlite3.Error, OSError) as error:
             if is_damage(error):
                 self._set_aside(error)
             raise
         self._tend()
-
-    def _write(self, batch: Sequence[Record], accounts: Accounts, journal_seq: int) -> None:
-        """Store a batch; where the store is at its size, the oldest records make room for it at once."""
-        for share in (*MAKING_ROOM, None):
-            try:
-                self._open().write(batch, accounts, journal_seq=journal_seq)
-            except sqlite3.Error as error:
-                if share is None or self._limits is None or self._connection is None or not is_full(error):
-                    raise
-                with contextlib.suppress(sqlite3.Error):  # the disk itself is full, and refuses deletion too
-                    make_room(self._connection, self._limits, share, self._note_expired)
-            else:
-                return
 
     def recover(self) -> int:
         """Bring home what dead processes left; the number of spans, those of the session's own start too."""
@@ -188,11 +191,17 @@ class StoreSession:
                     aside,
                 )
 
-    def _tend(self) -> None:
+    def _tend(self, coming_bytes: int = 0) -> None:
         """Keep age and size, now and then; what fails is tried again."""
         if self._limits is None or self._connection is None or time.monotonic() < self._tend_at:
             return
         is_more = False
         with contextlib.suppress(sqlite3.Error):
-            is_more = tend(self._connection, self._limits, time.time_ns(), self._note_expired)
+            is_more = tend(
+                self._connection,
+                self._limits,
+                time.time_ns(),
+                self._note_expired,
+                coming_bytes=coming_bytes,
+            )
         self._tend_at = time.monotonic() + (0 if is_more else _TEND_S)

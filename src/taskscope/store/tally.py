@@ -107,7 +107,7 @@ class Tally:
         self._labels = labels
         self.counters: dict[Series, Number] = {}
         self.gauges: dict[Series, Number] = {}
-        self.histograms: dict[Series, Histogram] = {}
+        self._observations: dict[Series, _Observations] = {}
         self._health_times_ns: dict[str, int] = {}
 
     def add_span(self, span: SpanRecord, role: Role) -> None:
@@ -169,10 +169,10 @@ class Tally:
 
     def _feed(self, metric: Metric, series: Series, value: Number) -> None:
         if metric.instrument == "histogram":
-            old = self.histograms.get(series)
-            self.histograms[series] = (
-                merge(old, observe(metric.buckets, value)) if old else observe(metric.buckets, value)
-            )
+            observations = self._observations.get(series)
+            if observations is None:
+                observations = self._observations[series] = _Observations(metric.buckets)
+            observations.add(value)
         else:
             self.counters[series] = self.counters.get(series, 0) + value
 
@@ -189,6 +189,11 @@ class Tally:
             values.append(self._labels.limit(label, value if isinstance(value, str) else str(value)))
         return metric.name, tuple(values)
 
+    @property
+    def histograms(self) -> dict[Series, Histogram]:
+        """What was observed, by series."""
+        return {series: observations.sum_up() for series, observations in self._observations.items()}
+
     def write(self, connection: sqlite3.Connection) -> None:
         """Add all of it to the tables; the caller holds the transaction."""
         _write_numbers(connection, "counter", self.counters, "value = value + excluded.value")
@@ -197,11 +202,23 @@ class Tally:
             _write_histogram(connection, series, histogram)
 
 
-def observe(bounds: Sequence[float], value: Number) -> Histogram:
-    """A histogram of one observation; a bound belongs to the bucket below it, as in OTel and Prometheus."""
-    counts = [0] * (len(bounds) + 1)
-    counts[bisect_left(bounds, value)] = 1
-    return Histogram(1, float(value), tuple(counts))
+class _Observations:
+    """A histogram that is being made."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def add(self, value: Number) -> None:
+        """A bound belongs to the bucket below it, as in OTel and Prometheus."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def sum_up(self) -> Histogram:
+        return Histogram(sum(self._counts), self._sum, tuple(self._counts))
 
 
 def merge(one: Histogram, other: Histogram) -> Histogram:

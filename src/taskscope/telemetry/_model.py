@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from opentelemetry.trace import SpanKind
@@ -15,6 +14,8 @@ from ._task import TaskSpan
 from .context import get_frame
 from .guard import INSTRUMENTATION, guarded
 from .operation import Operation
+from .pricing import find_pricer
+from .usage import TokenUsage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,41 +26,6 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 """`gen_ai.provider.name` of a model on one's own machine; without an address it is in this very process."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenUsage:
-    """Tokens as the provider reported them, input with cached ones; None is unknown, never 0."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-class Pricer(Protocol):
-    """Says what a call cost: `taskscope.prices.Prices.price`."""
-
-    def __call__(
-        self,
-        provider: str,
-        models: Sequence[str],
-        base_url: str | None,
-        usage: TokenUsage | None,
-        /,
-        *,
-        operation: str,
-    ) -> Price: ...
-
-
-_pricer: Pricer | None = None
-
-
-def set_pricer(pricer: Pricer | None) -> None:
-    """Choose who prices live calls; with None their cost is unknown for want of price data."""
-    global _pricer  # noqa: PLW0603 - the one price list of the process
-    _pricer = pricer
 
 
 class ModelSpan(Operation):
@@ -173,9 +139,10 @@ class ModelSpan(Operation):
     def _ask_price(self) -> Price | None:
         """Price by the model that answered, which may be a dated one, else by the one asked for."""
         with INSTRUMENTATION:
-            if _pricer is not None:
+            pricer = find_pricer()
+            if pricer is not None:
                 models = tuple(dict.fromkeys(filter(None, (self._answered_by, self._model))))
-                return _pricer(self._provider, models, self._base_url, self._usage, operation=self.operation)
+                return pricer(self._provider, models, self._base_url, self._usage, operation=self.operation)
         return None
 
     def _tell_price(self, micro_usd: int | None, reason: str | None, version: str | None) -> None:

@@ -11,10 +11,11 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
+
+from taskscope.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,8 +77,8 @@ def use_providers(
     """Send spans and events to these providers meanwhile, in all threads; the last one to begin wins."""
     global _chosen  # noqa: PLW0603 - the one switch of the process
     before = _chosen
-    logger = logger_provider.get_logger(_SCOPE, _version())
-    tracer = tracer_provider.get_tracer(_SCOPE, _version())
+    logger = logger_provider.get_logger(_SCOPE, VERSION)
+    tracer = tracer_provider.get_tracer(_SCOPE, VERSION)
     _chosen = Providers(tracer, lambda: logger, clock or time.time_ns, task_id, clock or _leave_to_tracer)
     try:
         yield
@@ -88,7 +89,7 @@ def use_providers(
 @cache
 def _global_providers() -> Providers:
     """The API's tracer is a proxy that finds the provider by itself once it is set."""
-    return Providers(trace.get_tracer(_SCOPE, _version()), _get_global_logger)
+    return Providers(trace.get_tracer(_SCOPE, VERSION), _get_global_logger)
 
 
 @cache
@@ -96,13 +97,4 @@ def _get_global_logger() -> Logger:
     """The API's logger is such a proxy too; the logs API is loaded with the first event only."""
     from opentelemetry import _logs
 
-    return _logs.get_logger(_SCOPE, _version() or "")
-
-
-@cache
-def _version() -> str | None:
-    """Return the version of the installed distribution, None where there is only a source tree."""
-    try:
-        return metadata.version("taskscope")
-    except metadata.PackageNotFoundError:
-        return None
+    return _logs.get_logger(_SCOPE, VERSION)

@@ -7,7 +7,7 @@ for the rest.
 
 from __future__ import annotations
 
-from ._model import EmbeddingsSpan, ModelSpan, Pricer, TokenUsage, chat, embeddings, set_pricer
+from ._model import EmbeddingsSpan, ModelSpan, chat, embeddings
 from ._retrieval import (
     DatabaseSpan,
     IndexSpan,
@@ -27,6 +27,8 @@ from ._retrieval import (
 from ._task import AgentSpan, PlanSpan, StepSpan, TaskSpan, agent, plan, step, task
 from ._tool import CommandSpan, HealthSpan, SkillSpan, ToolSpan, command, health_check, skill, tool
 from .operation import Operation
+from .pricing import Pricer, set_pricer
+from .usage import TokenUsage
 
 __all__ = [
     "AgentSpan",

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _VICTIM = """
 import os, signal, taskscope
-taskscope.configure()
+recording = taskscope.configure()
+recording._writer._start = lambda: None  # no writer: what it does is in its journal alone
 with taskscope.task("answer"), taskscope.agent("helper"):
     with taskscope.step("search"):
         pass
@@ -35,7 +36,7 @@ def _kill_one(home: Path) -> None:
 
 @pytest.fixture
 def killed(home: Path) -> Path:
-    """A home in which a process was killed before its first write."""
+    """A home in which a process was killed that had never written into the store."""
     _kill_one(home)
     assert not (home / "taskscope.db").exists()
     return home

@@ -427,3 +427,35 @@ assert names == ["orders"], names
 assert recording.shutdown(30)
 """
     _run(program, home)
+
+
+def test_metrics_of_the_sdk_are_loaded_with_the_first_meter(home: Path) -> None:
+    """With an endpoint too: a program without instruments of its own does not pay for their exporter."""
+    program = """
+import sys
+from opentelemetry import metrics
+recording = start()
+with task(): pass
+assert not {"requests", "opentelemetry.sdk.metrics"} & sys.modules.keys()
+provider = metrics.get_meter_provider()
+assert provider.force_flush()
+metrics.get_meter("program")
+assert {"requests", "opentelemetry.sdk.metrics"} <= sys.modules.keys()
+assert start() is recording
+assert metrics.get_meter_provider() is provider
+recording.shutdown(30)
+"""
+    _run(program, home, environ={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
+
+
+def test_a_meter_after_the_end_measures_nothing(home: Path) -> None:
+    """Nothing is loaded for it, and nothing is raised."""
+    program = """
+import sys
+from opentelemetry import metrics
+recording = start()
+recording.shutdown(30)
+metrics.get_meter("program").create_counter("orders").add(1)
+assert "opentelemetry.sdk.metrics" not in sys.modules
+"""
+    _run(program, home, environ={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})

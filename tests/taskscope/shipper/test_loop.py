@@ -43,7 +43,7 @@ def make_shipper(host: Host) -> Iterator[Callable[..., Shipper]]:
 
     yield make
     for shipper in made:
-        shipper.finish(PATIENCE)
+        shipper.finish(PATIENCE, silence_s=PATIENCE)
 
 
 def test_nothing_is_begun_before_something_is_stored(
@@ -98,7 +98,7 @@ def test_the_end_sends_what_is_left(host: Host, sink: OtlpSink, make_shipper: Ca
     shipper = make_shipper(sink)
     host.spans(50)
     shipper.notify()
-    shipper.finish(PATIENCE)
+    shipper.finish(PATIENCE, silence_s=PATIENCE)
     assert len(sink.spans) == 50
     host.assert_balance(sink)
 
@@ -123,6 +123,26 @@ def test_the_end_does_not_wait_for_who_refuses(
         assert ship_once(host.path, next_one).pending == 0
         next_one.close()
         host.assert_balance(well)
+
+
+def test_the_end_waits_once_for_all_who_are_silent(host: Host) -> None:
+    """Silence is counted from the beginning of the end: what is loaded and connected first is within it."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def make_courier(_name: str) -> Courier:
+        begun.set()
+        go_on.wait(PATIENCE)
+        raise RuntimeError("too late")
+
+    shipper = Shipper(host.path, ["a", "b"], make_courier, gather_s=0.0)
+    host.spans(1)
+    shipper.notify()
+    assert begun.wait(PATIENCE)
+    ended = threading.Thread(target=shipper.finish, args=(600.0,))
+    ended.start()
+    ended.join(PATIENCE)
+    assert not ended.is_alive()
+    go_on.set()
 
 
 def test_an_end_of_our_own_is_no_failure_of_theirs(

@@ -17,7 +17,6 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from taskscope.semconv.metrics import METRICS, Metric
 from taskscope.shipper.courier import Step
 from taskscope.shipper.metrics import (
-    _version,
     build_requests,
     load_interval_s,
     load_resource,
@@ -25,6 +24,7 @@ from taskscope.shipper.metrics import (
 )
 from taskscope.store.aggregates import MetricPoint
 from taskscope.store.tally import Histogram
+from taskscope.version import VERSION
 from tests.taskscope.otlp_sink import Fault, OtlpSink, records_of
 from tests.taskscope.store.builders import make_task
 
@@ -59,7 +59,7 @@ def upstream(found: list[MetricPoint]) -> ExportMetricsServiceRequest:
     by_name: dict[str, list[MetricPoint]] = {}
     for point in found:
         by_name.setdefault(point.name, []).append(point)
-    scope = InstrumentationScope("taskscope", _version())
+    scope = InstrumentationScope("taskscope", VERSION)
     own = [
         export.Metric(metric.name, metric.description, metric.unit, _data(metric, by_name[metric.name]))
         for metric in METRICS

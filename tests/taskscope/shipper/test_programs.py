@@ -8,9 +8,12 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from taskscope.shipper.once import ship_once
 from taskscope.store.database import open_database
 from taskscope.store.delivery import Account, read_accounts
 from tests.taskscope.otlp_sink import Fault, OtlpSink
+
+from .deliveries import Host, courier, destination
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +48,12 @@ def run(program: str, home: Path, endpoint: str, *, returncode: int = 0, **envir
     return done.stderr
 
 
+def ship(home: Path, sink: OtlpSink) -> None:
+    """Send what is left: how much a program itself could send before its end is a matter of time."""
+    with closing(courier(Host(home / "taskscope.db"), destination(sink))) as rest:
+        assert ship_once(home / "taskscope.db", rest).pending == 0
+
+
 def accounts(home: Path) -> dict[tuple[str, str], Account]:
     with closing(open_database(home / "taskscope.db", create=False, read_only=True)) as connection:
         return {(one.signal, one.destination): one for one in read_accounts(connection)}
@@ -61,6 +70,7 @@ with taskscope.task("answer"), taskscope.step("search"):
 assert taskscope.shutdown(60)
 """
     assert run(program, tmp_path, sink.url) == ""
+    ship(tmp_path, sink)
     found = accounts(tmp_path)
     for signal, arrived in (("traces", sink.spans), ("logs", sink.logs)):
         account = found[signal, "otlp"]

@@ -1,0 +1,150 @@
+"""The end of a program whose collector refuses, hangs or is slow: not held up, and nothing is lost by it.
+
+An exit lasts from the program's last statement to the moment at which its parent hears of its death. Programs
+with and without a destination take turns, so that both meet the same weather.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmarks.measurement import LoadError
+from benchmarks.scene import ROOT
+
+from .collector import Collector
+from .commands import ENDPOINT, read_account, ship
+from .findings import Finding, all_of, none_of
+from .loads.farewells import EXIT_CODE
+from .stage import share
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .stage import Stage
+
+TITLE = "Exit with a collector that does not take anything"
+MUST = "Refusing, hanging or slow: <= 100 ms more than without a destination, 1,000 of 1,000."
+KINDS = {
+    "refusing": "refusing (nobody listens)",
+    "hang": "hanging (takes the request, never answers)",
+    "drip": "slow (a byte of the answer every 20 ms)",
+}
+_QUICK = ("refusing", "hang")
+"""Those of a small form, where nothing is timed."""
+_WHOLE = 0.01
+"""The least scale of a form that is not small."""
+_MORE_S = 0.1
+_SPANS = 20
+_LIVES_S = (0.0, 0.5)
+"""A program that ends at once, and one that has loaded what sending needs."""
+_OLD_SHARE = 10
+"""One program in so many is an old one."""
+_WORKERS = 2
+_ENDLESS = 100_000
+
+
+class Pair(NamedTuple):
+    """How long two ends lasted, in seconds."""
+
+    with_it: float
+    without: float
+
+
+def prove(stage: Stage) -> list[Finding]:
+    """Let programs end before each kind of collector, then send what they left."""
+    findings = []
+    for kind in KINDS if stage.scale >= _WHOLE else _QUICK:
+        pairs, counts = _end_before(stage, kind)
+        findings += [*_tell_times(KINDS[kind], pairs), *counts]
+    return findings
+
+
+def _end_before(stage: Stage, kind: str) -> tuple[list[Pair], list[Finding]]:
+    """How long the ends lasted; and what became of the records, whatever the time it took."""
+    folder, words = stage.folder / kind, KINDS[kind]
+    count = stage.count(334, 2)
+    with Collector(folder / "collector") as collector:
+        if kind == "refusing":
+            collector.kill()
+        else:
+            collector.fail({"kind": kind, "times": _ENDLESS})
+        pairs = _take_turns(stage, folder, count, collector.url)
+        collector.kill()
+        collector.start()
+        left, failed, homes = _send_left(stage, folder, collector)
+        arrived = collector.read()
+    made = count * _SPANS
+    return pairs, [
+        all_of(f"{words}: spans left for the next `ship --once`", left, made),
+        all_of(f"{words}: spans that arrived with it", len(arrived.spans), made),
+        none_of(f"{words}: spans that came twice", arrived.twice, made),
+        none_of(f"{words}: `ship --once` that failed", failed, homes),
+    ]
+
+
+def _take_turns(stage: Stage, folder: Path, count: int, url: str) -> list[Pair]:
+    """Programs side by side, each worker with a home of its own for those with a destination."""
+
+    def work(number: int, own: int) -> list[Pair]:
+        pairs = []
+        for turn in range(own):
+            lives_s = _LIVES_S[turn % _OLD_SHARE == _OLD_SHARE - 1]
+            with_it = _time_exit(stage, folder / f"home-{number}", lives_s, **{ENDPOINT: url})
+            pairs.append(Pair(with_it, _time_exit(stage, folder / f"bare-{number}", lives_s)))
+        return pairs
+
+    shares = share(count, _WORKERS)
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return [pair for pairs in pool.map(work, range(len(shares)), shares) for pair in pairs]
+
+
+def _time_exit(stage: Stage, home: Path, lives_s: float, **more: str) -> float:
+    """Seconds that one program took to end; LoadError when it did not end by its own exit code."""
+    command = [sys.executable, "-m", "reliability.loads.farewells", str(_SPANS), str(lives_s)]
+    with tempfile.TemporaryFile() as out:
+        environment = stage.environment(home, **more)
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=out, stderr=subprocess.DEVNULL)
+        _, status, _ = os.wait4(process.pid, 0)
+        ended = time.monotonic()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != EXIT_CODE:
+            msg = f"a program ended with {process.returncode}, its own code is {EXIT_CODE}"
+            raise LoadError(msg)
+        out.seek(0)
+        told = out.read().decode()
+    done = float(told.partition(":")[2].strip(" }\n"))
+    return ended - done
+
+
+def _tell_times(words: str, pairs: list[Pair]) -> list[Finding]:
+    """How many ends were within the bound, and how they are spread."""
+    usual = statistics.median(pair.without for pair in pairs)
+    more_ms = sorted((pair.with_it - usual) * 1000 for pair in pairs)
+    bare_ms = sorted((pair.without - usual) * 1000 for pair in pairs)
+    within = sum(one <= _MORE_S * 1000 for one in more_ms)
+    noise = f"without a destination it is {_spread(bare_ms)}"
+    return [
+        all_of(f"{words}: exits of <= 100 ms more than the usual one without", within, len(pairs)),
+        Finding(f"{words}: p50 of the more", statistics.median(more_ms), unit="ms"),
+        Finding(f"{words}: p99 of the more", more_ms[int(len(more_ms) * 0.99)], unit="ms"),
+        Finding(f"{words}: the worst", more_ms[-1], unit="ms", note=noise),
+    ]
+
+
+def _spread(sorted_ms: list[float]) -> str:
+    return f"{sorted_ms[int(len(sorted_ms) * 0.99)]:,.1f} at p99 and {sorted_ms[-1]:,.1f} at the worst"
+
+
+def _send_left(stage: Stage, folder: Path, collector: Collector) -> tuple[int, int, int]:
+    """How many spans the homes still had to send; how many of their rounds failed, of how many."""
+    homes = sorted(folder.glob("home-*"))
+    left = sum(read_account(stage, home)["pending"] for home in homes)
+    failed = sum(ship(stage, home, collector.url) != 0 for home in homes)
+    return left, failed, len(homes)
