@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -226,10 +227,27 @@ def _prepare_shipped(attributes: int, sink: str) -> _Variant:
 
     os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = sink
     os.environ["OTEL_METRICS_EXPORTER"] = "none"  # the raw SDK beside it sends spans alone
-    flush, _ = _configure()
+    recording = taskscope.configure()
     return _Variant(
-        _make_plain_pair(attributes), flush, lambda: _count_sent(sink), lambda: taskscope.shutdown(_FLUSH_S)
+        _make_plain_pair(attributes),
+        lambda: taskscope.flush(_FLUSH_S),
+        lambda: _count_sent(sink),
+        lambda: _wait_for_delivery(recording.store_path),
     )
+
+
+def _wait_for_delivery(store: Path) -> None:
+    """Let the shipper come to the end of the store; asked seldom, so that asking costs nothing."""
+    deadline = time.monotonic() + _ARRIVAL_S
+    with closing(sqlite3.connect(store)) as connection:
+        (last,) = connection.execute("SELECT max(seq) FROM span").fetchone()
+        while True:
+            (sent,) = connection.execute("SELECT seq FROM cursor WHERE signal = 'traces'").fetchone()
+            if sent >= last:
+                return
+            if time.monotonic() > deadline:
+                sys.exit(f"{sent} of {last} spans were sent in {_ARRIVAL_S} s")
+            time.sleep(0.1)
 
 
 def _configure() -> tuple[Callable[[], object], Callable[[], int]]:
