@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN = "<!-- measured: begin (make bench writes from here) -->"
 END = "<!-- measured: end -->"
-LARGE_BEGIN = "<!-- measured large: begin (python -m benchmarks large writes from here) -->"
-LARGE_END = "<!-- measured large: end -->"
 _GIB = 1 << 30
+
+
+def find_markers(name: str) -> dict[str, str]:
+    """Return the markers of a part that is measured apart, as `write_page` wants them."""
+    return {"begin": f"<!-- measured {name}: begin -->", "end": f"<!-- measured {name}: end -->"}
 
 
 class PageError(Exception):
