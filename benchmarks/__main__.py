@@ -12,13 +12,38 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import agent, commands, growth, logs, peers, redaction, retrieval, spans, start, starts, stores
-from .page import PAGE, draw_results, find_markers, say, write_page
+from . import (
+    agent,
+    commands,
+    growth,
+    logs,
+    peers,
+    receiver,
+    redaction,
+    retrieval,
+    spans,
+    start,
+    starts,
+    stores,
+)
+from .page import BEGIN, END, PAGE, draw_results, find_markers, say, write_page
 from .scene import ROOT, Effort, Scene
 
 BENCHMARKS = {
     module.__name__.rpartition(".")[2]: (module.TITLE, module.measure)
-    for module in (commands, agent, spans, starts, start, stores, logs, growth, retrieval, redaction)
+    for module in (
+        commands,
+        agent,
+        spans,
+        starts,
+        start,
+        stores,
+        receiver,
+        logs,
+        growth,
+        retrieval,
+        redaction,
+    )
 }
 """By name: title of its table, and the function that measures."""
 APART = {"large": (stores.LARGE_TITLE, stores.measure_large), "peers": (peers.TITLE, peers.measure)}
@@ -40,7 +65,8 @@ def main() -> None:
     print("\n".join(lines))
     is_apart = len(chosen.names) == 1 and chosen.names[0] in APART
     if effort is Effort.FULL and (is_apart or not chosen.names):
-        write_page(lines, **(find_markers(chosen.names[0]) if is_apart else {}))
+        begin, end = find_markers(chosen.names[0]) if is_apart else (BEGIN, END)
+        write_page(lines, begin=begin, end=end)
         say(f"written: {PAGE.relative_to(ROOT)}")
 
 

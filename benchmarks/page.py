@@ -26,9 +26,9 @@ END = "<!-- measured: end -->"
 _GIB = 1 << 30
 
 
-def find_markers(name: str) -> dict[str, str]:
-    """Return the markers of a part that is measured apart, as `write_page` wants them."""
-    return {"begin": f"<!-- measured {name}: begin -->", "end": f"<!-- measured {name}: end -->"}
+def find_markers(name: str) -> tuple[str, str]:
+    """Return the markers around a part that is measured apart."""
+    return f"<!-- measured {name}: begin -->", f"<!-- measured {name}: end -->"
 
 
 class PageError(Exception):

@@ -34,8 +34,9 @@ def measure(scene: Scene) -> list[Row]:
         raise LoadError(msg)
     pairs = scene.pick(full=1500, quick=500, tiny=20)
     rounds = scene.pick(full=6, quick=2, tiny=1)
+    kinds = scene.pick(full=(3, 10), quick=(3, 10), tiny=(3,))
     with run_sink() as sink:
-        return [row for attributes in (3, 10) for row in _compare(scene, sink, pairs, rounds, attributes)]
+        return [row for attributes in kinds for row in _compare(scene, sink, pairs, rounds, attributes)]
 
 
 def _compare(scene: Scene, sink: str, pairs: int, rounds: int, attributes: int) -> list[Row]:
