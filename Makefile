@@ -74,7 +74,7 @@ reliability: setup ## Prove the promises of delivery, write docs/reliability.md;
 
 bench-peers: setup ## Measure other libraries at the same spans, in an environment of their own
 	@test -x .venv-peers/bin/python || $(BIN)/python -m venv .venv-peers
-	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
 		-r requirements/peers.txt
 	@$(BIN)/python -m benchmarks peers
 
