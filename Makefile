@@ -13,7 +13,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-demo demo test check check-format check-lint check-types check-contracts check-docs \
-	format bench reliability lock clean
+	format bench bench-peers reliability lock clean
 
 help: ## List what make can do
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,13 +72,21 @@ bench: setup ## Measure speed and size, write docs/benchmarks.md
 reliability: setup ## Prove the promises of delivery, write docs/reliability.md; ONLY=ROW for one; goes on where it was stopped
 	@$(BIN)/python -m reliability $(if $(ONLY),--only $(ONLY))
 
+bench-peers: setup ## Measure other libraries at the same spans, in an environment of their own
+	@test -x .venv-peers/bin/python || $(BIN)/python -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/peers.txt
+	@$(BIN)/python -m benchmarks peers
+
 # Universal, and without any registry's or machine's name. `make lock UPGRADE=--upgrade` takes newer versions.
-COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-emit-index-url --no-emit-find-links $(UPGRADE) pyproject.toml
+COMPILE_PEERS = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links $(UPGRADE)
+COMPILE = $(COMPILE_PEERS) pyproject.toml
 lock: setup ## Write requirements/*.txt anew from pyproject.toml and requirements/*.in
 	@$(COMPILE) requirements/dev.in --extra all -o requirements/dev.txt
 	@$(COMPILE) requirements/demo.in --extra service -c requirements/dev.txt -o requirements/demo.txt
+	@$(COMPILE_PEERS) requirements/peers.in -o requirements/peers.txt
 
 clean: ## Remove .venv and everything that was made here
-	@rm -rf .venv .venv.lock .coverage .coverage.* htmlcov build dist
+	@rm -rf .venv .venv-peers .venv.lock .coverage .coverage.* htmlcov build dist
 	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .reliability_cache

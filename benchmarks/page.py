@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN = "<!-- measured: begin (make bench writes from here) -->"
 END = "<!-- measured: end -->"
-LARGE_BEGIN = "<!-- measured large: begin (python -m benchmarks large writes from here) -->"
-LARGE_END = "<!-- measured large: end -->"
 _GIB = 1 << 30
+
+
+def find_markers(name: str) -> tuple[str, str]:
+    """Return the markers around a part that is measured apart."""
+    return f"<!-- measured {name}: begin -->", f"<!-- measured {name}: end -->"
 
 
 class PageError(Exception):

@@ -30,7 +30,7 @@ class Effort(Enum):
     """How often things are repeated."""
 
     FULL = "full"
-    """For the page: all within six minutes."""
+    """For the page: all within eight minutes."""
     QUICK = "quick"
     """For a look: within one minute; the intervals are wide."""
     TINY = "tiny"

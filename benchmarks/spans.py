@@ -60,7 +60,7 @@ _RECORDED = {"raw", "plain", "api", "tool", "shipped"}
 def measure(scene: Scene) -> list[Row]:
     """Time each kind of span with 3 attributes and with 10, then at a fixed pace."""
     pairs = scene.pick(full=1500, quick=500, tiny=20)
-    rounds = scene.pick(full=7, quick=2, tiny=1)
+    rounds = scene.pick(full=6, quick=2, tiny=1)
     rows: list[Row] = []
     with run_sink() as sink:
         for attributes in (3, 10):

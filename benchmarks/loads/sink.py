@@ -15,16 +15,25 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     bodies: ClassVar[list[tuple[bool, bytes]]] = []
     counted: ClassVar[int] = 0
+    traces: ClassVar[int] = 0
+    """Of Datadog's protocol, which says their number in a header."""
 
     def do_POST(self) -> None:
-        """Take a batch."""
+        """Take a batch, of OTLP or of Datadog's agent."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path.endswith("/v1/traces"):
             self.bodies.append((self.headers.get("Content-Encoding") == "gzip", body))
-        self._reply(b"")
+        _Handler.traces += int(self.headers.get("X-Datadog-Trace-Count", 0))
+        self._reply(b"{}" if self.path.startswith("/v0.") else b"")
 
     def do_GET(self) -> None:
-        """Tell how many spans arrived since the start."""
+        """Tell how many spans arrived since the start; `/traces`: how many traces of Datadog's."""
+        if self.path == "/traces":
+            self._reply(str(self.traces).encode())
+            return
+        if self.path != "/":
+            self.send_error(404)
+            return
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
         while self.bodies:

@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ def _do_nothing() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Variant:
+class Variant:
     """What is measured."""
 
     pair: Callable[[int], None]
@@ -47,18 +48,25 @@ class _Variant:
     """How many spans are where they belong."""
     finish: Callable[[], object] = _do_nothing
     """After the last part, for what a flush does not wait for."""
+    is_late: bool = False
+    """Whether spans arrive some time after a flush."""
 
 
 def main() -> None:
     """Answer `main_us` and `process_us` per span, and how many spans arrived of those that were made."""
     name, pairs, attributes, per_second = sys.argv[1], *map(int, sys.argv[2:5])
     variant = _VARIANTS[name](attributes, sys.argv[5] if len(sys.argv) > 5 else "")  # noqa: PLR2004
+    measure(variant, pairs, per_second)
+
+
+def measure(variant: Variant, pairs: int, per_second: int = 0) -> None:
+    """Run and answer."""
     before = variant.count()
     warm = _PART if pairs > _PART else 0
     for number in range(warm):
         variant.pair(number)
     variant.flush()
-    if name == "shipped":
+    if variant.is_late:
         _wait_for(variant.count, before + 2 * warm)
     arrived = variant.count()
     process_began = time.process_time()
@@ -83,7 +91,7 @@ def _wait_for(count: Callable[[], int], wanted: int) -> None:
         time.sleep(0.05)
 
 
-def _run(variant: _Variant, pairs: int) -> float:
+def _run(variant: Variant, pairs: int) -> float:
     main_s = 0.0
     for start in range(0, pairs, _PART):
         began = time.thread_time()
@@ -94,7 +102,7 @@ def _run(variant: _Variant, pairs: int) -> float:
     return main_s
 
 
-def _run_paced(variant: _Variant, pairs: int, per_second: int) -> float:
+def _run_paced(variant: Variant, pairs: int, per_second: int) -> float:
     """Make two spans at a time, as often as told: what an agent does all day."""
     main_s, began = 0.0, time.perf_counter()
     for number in range(pairs):
@@ -106,8 +114,8 @@ def _run_paced(variant: _Variant, pairs: int, per_second: int) -> float:
     return main_s
 
 
-def _extra(count: int, number: int) -> dict[str, Any]:
-    """Attributes as agents have them; a text and a number are new each time, so that no cache knows them."""
+def extra_attributes(count: int, number: int) -> dict[str, Any]:
+    """Return attributes as agents have them; a text and numbers are new each time, unknown to caches."""
     values = {
         "app.path": f"src/shop/orders_{number}.py",
         "app.line": number,
@@ -135,9 +143,9 @@ def _make_api_pair(attributes: int) -> Callable[[int], None]:
 
     def pair(number: int) -> None:
         with tracer.start_as_current_span("execute_tool search", attributes=own) as outer:
-            outer.set_attributes(_extra(extra, number))
+            outer.set_attributes(extra_attributes(extra, number))
             with tracer.start_as_current_span("execute_tool search", attributes=own) as inner:
-                inner.set_attributes(_extra(extra, number))
+                inner.set_attributes(extra_attributes(extra, number))
 
     return pair
 
@@ -152,9 +160,9 @@ def _make_plain_pair(attributes: int) -> Callable[[int], None]:
 
     def pair(number: int) -> None:
         with tracer.start_as_current_span("search", attributes=own) as outer:
-            outer.set_attributes(_extra(extra, number))
+            outer.set_attributes(extra_attributes(extra, number))
             with tracer.start_as_current_span("search", attributes=own) as inner:
-                inner.set_attributes(_extra(extra, number))
+                inner.set_attributes(extra_attributes(extra, number))
 
     return pair
 
@@ -166,31 +174,31 @@ def _make_tool_pair(attributes: int) -> Callable[[int], None]:
 
     def pair(number: int) -> None:
         with spans.tool("search") as outer:
-            outer.update(_extra(extra, number))
+            outer.update(extra_attributes(extra, number))
             with spans.tool("search") as inner:
-                inner.update(_extra(extra, number))
+                inner.update(extra_attributes(extra, number))
 
     return pair
 
 
-def _prepare_sdk(attributes: int, _sink: str) -> _Variant:
+def _prepare_sdk(attributes: int, _sink: str) -> Variant:
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
 
     trace.set_tracer_provider(TracerProvider())
-    return _Variant(_make_plain_pair(attributes))
+    return Variant(_make_plain_pair(attributes))
 
 
-def _prepare_tracer(attributes: int, _sink: str) -> _Variant:
+def _prepare_tracer(attributes: int, _sink: str) -> Variant:
     from opentelemetry import trace
 
     from taskscope.recorder.provider import RecordingTracerProvider
 
     trace.set_tracer_provider(RecordingTracerProvider())
-    return _Variant(_make_plain_pair(attributes))
+    return Variant(_make_plain_pair(attributes))
 
 
-def _prepare_raw(attributes: int, sink: str) -> _Variant:
+def _prepare_raw(attributes: int, sink: str) -> Variant:
     from opentelemetry import trace
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import TracerProvider
@@ -199,37 +207,55 @@ def _prepare_raw(attributes: int, sink: str) -> _Variant:
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{sink}/v1/traces")))
     trace.set_tracer_provider(provider)
-    return _Variant(_make_plain_pair(attributes), provider.force_flush, lambda: _count_sent(sink))
+    return Variant(_make_plain_pair(attributes), provider.force_flush, lambda: count_sent(sink))
 
 
-def _prepare_off(attributes: int, _sink: str) -> _Variant:
+def _prepare_off(attributes: int, _sink: str) -> Variant:
     import taskscope
 
     taskscope.configure({**os.environ, "TASKSCOPE_DISABLED": "1"})
-    return _Variant(_make_tool_pair(attributes))
+    return Variant(_make_tool_pair(attributes))
 
 
-def _prepare_tool(attributes: int, _sink: str) -> _Variant:
-    return _Variant(_make_tool_pair(attributes), *_configure())
+def _prepare_tool(attributes: int, _sink: str) -> Variant:
+    return Variant(_make_tool_pair(attributes), *_configure())
 
 
-def _prepare_plain(attributes: int, _sink: str) -> _Variant:
-    return _Variant(_make_plain_pair(attributes), *_configure())
+def _prepare_plain(attributes: int, _sink: str) -> Variant:
+    return Variant(_make_plain_pair(attributes), *_configure())
 
 
-def _prepare_api(attributes: int, _sink: str) -> _Variant:
-    return _Variant(_make_api_pair(attributes), *_configure())
+def _prepare_api(attributes: int, _sink: str) -> Variant:
+    return Variant(_make_api_pair(attributes), *_configure())
 
 
-def _prepare_shipped(attributes: int, sink: str) -> _Variant:
+def _prepare_shipped(attributes: int, sink: str) -> Variant:
     import taskscope
 
     os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = sink
     os.environ["OTEL_METRICS_EXPORTER"] = "none"  # the raw SDK beside it sends spans alone
-    flush, _ = _configure()
-    return _Variant(
-        _make_plain_pair(attributes), flush, lambda: _count_sent(sink), lambda: taskscope.shutdown(_FLUSH_S)
+    recording = taskscope.configure()
+    return Variant(
+        _make_plain_pair(attributes),
+        lambda: taskscope.flush(_FLUSH_S),
+        lambda: count_sent(sink),
+        lambda: _wait_for_delivery(recording.store_path),
+        is_late=True,
     )
+
+
+def _wait_for_delivery(store: Path) -> None:
+    """Let the shipper come to the end of the store; asked seldom, so that asking costs nothing."""
+    deadline = time.monotonic() + _ARRIVAL_S
+    with closing(sqlite3.connect(store)) as connection:
+        (last,) = connection.execute("SELECT max(seq) FROM span").fetchone()
+        while True:
+            cursor = connection.execute("SELECT seq FROM cursor WHERE signal = 'traces'").fetchone()
+            if cursor is not None and cursor[0] >= last:
+                return
+            if time.monotonic() > deadline:
+                sys.exit(f"not all of {last} spans were sent in {_ARRIVAL_S} s: the cursor is {cursor}")
+            time.sleep(0.1)
 
 
 def _configure() -> tuple[Callable[[], object], Callable[[], int]]:
@@ -248,12 +274,13 @@ def _count_stored(store: Path) -> int:
     return int(count)
 
 
-def _count_sent(sink: str) -> int:
+def count_sent(sink: str) -> int:
+    """Return how many spans a sink has got."""
     with urllib.request.urlopen(sink) as response:  # noqa: S310  our own sink
         return int(response.read())
 
 
-_VARIANTS: dict[str, Callable[[int, str], _Variant]] = {
+_VARIANTS: dict[str, Callable[[int, str], Variant]] = {
     "off": _prepare_off,
     "sdk": _prepare_sdk,
     "raw": _prepare_raw,

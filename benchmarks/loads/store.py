@@ -36,7 +36,7 @@ _BATCH = 4096
 """Spans of a transaction, as many as the writer takes at most."""
 _BRANCH = 9
 """Tools below each step."""
-_SOURCE = Source(
+SOURCE = Source(
     wire.attributes(b"\x0a", {"service.name": "bench"}),
     wire.text(b"\x0a", "taskscope") + wire.text(b"\x12", "1"),
 )
@@ -59,16 +59,16 @@ def _fill(home: str, spans: str) -> None:
     """Answer the large task's id, and how many tasks and bytes there are."""
     wanted, batch, tasks = int(spans) - LARGE, list[SpanRecord](), 0
     session = StoreSession(_store(home))
-    probe = next(_make_task(0, 3))
+    probe = next(make_task(0, 3))
     if decode_span(probe.body, probe.source) != probe:
         sys.exit(f"made {probe}, but its body says {decode_span(probe.body, probe.source)}")
     for first in range(0, wanted, SPANS_OF_TASK):
-        batch += _make_task(tasks, min(SPANS_OF_TASK, wanted - first))
+        batch += make_task(tasks, min(SPANS_OF_TASK, wanted - first))
         tasks += 1
         if len(batch) >= _BATCH:
             session.write(batch, Accounts())
             batch = []
-    session.write([*batch, *_make_task(tasks, LARGE)], Accounts())
+    session.write([*batch, *make_task(tasks, LARGE)], Accounts())
     session.close()
     answer(task=_task_id(tasks), tasks=tasks + 1, size_bytes=_store(home).stat().st_size)
 
@@ -91,10 +91,10 @@ def _compare_cost(home: str, other_home: str, rounds: str) -> None:
 
 def _time_write(session: StoreSession, number: int) -> float:
     """Microseconds of CPU of a span, in four transactions: the log file is checkpointed in one of them."""
-    bodies = [[span.body for span in _make_task(number + turn, _BATCH)] for turn in range(4)]
+    bodies = [[span.body for span in make_task(number + turn, _BATCH)] for turn in range(4)]
     began = time.process_time()
     for some in bodies:
-        session.write([decode_span(body, _SOURCE) for body in some], Accounts())
+        session.write([decode_span(body, SOURCE) for body in some], Accounts())
     return (time.process_time() - began) / (4 * _BATCH) * 1e6
 
 
@@ -117,8 +117,8 @@ def _task_id(number: int) -> str:
     return f"t-{number:016X}"
 
 
-def _make_task(number: int, spans: int) -> Iterator[SpanRecord]:
-    """A task, its agent, steps and their tools, parents first; ids of traces are random, as they come."""
+def make_task(number: int, spans: int) -> Iterator[SpanRecord]:
+    """Yield a task, its agent, steps and their tools, parents first; ids are random, as they come."""
     trace, task, agent = os.urandom(16), _span_id(), _span_id()
     start = time.time_ns() - spans * _STEP_NS
     stamps = {attr.TASK_ID: _task_id(number), attr.TASK_KIND: "repair"}
@@ -154,7 +154,7 @@ def _make_span(  # noqa: PLR0917  the fields of a span
     ))  # fmt: skip
     known = {key: value for key, value in facts.items() if not key.startswith("app.")}
     return SpanRecord(
-        trace, span, parent, name, 1, start_ns, end_ns, 0, "", known, body, _SOURCE  # type: ignore[arg-type]
+        trace, span, parent, name, 1, start_ns, end_ns, 0, "", known, body, SOURCE  # type: ignore[arg-type]
     )  # fmt: skip
 
 

@@ -11,7 +11,8 @@ import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.span import DEFAULT_TRACE_STATE
 
 from taskscope.store import wire
 from taskscope.store.records import AttributeValue, LogRecord, Source
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
 _FLAG_HAS_IS_REMOTE = 0x100
 _FLAG_IS_REMOTE = 0x200
-_KIND_FIELDS = {kind: b"\x30" + wire.varint(kind.value + 1) for kind in SpanKind}
+_KIND_FIELDS = {kind.value: b"\x30" + wire.varint(kind.value + 1) for kind in SpanKind}
 """OTLP's span kind is one more than the API's: INTERNAL is 0 there."""
+_UNSET = StatusCode.UNSET
+_UNSET_FIELD = wire.status(0, "")
 _LOCAL = wire.fixed32(b"\x85\x01", _FLAG_HAS_IS_REMOTE)
 _REMOTE = wire.fixed32(b"\x85\x01", _FLAG_HAS_IS_REMOTE | _FLAG_IS_REMOTE)
 _pack = struct.Struct("<Q").pack
@@ -51,49 +54,42 @@ class Encoder:
     def span(self, span: ReadableSpan, *, is_end: bool) -> bytes:
         """The body of a span's start or end.
 
-        Reads the slots of upstream's spans and ours: their properties cost a call each, and some copy.
+        Reads the slots of upstream's spans and ours, and contexts as the tuples that they are: properties
+        cost a call each, and some copy.
         """
-        context, parent = span._context, span._parent
-        assert context is not None
         # In one atomic step: another thread may still set attributes, and to iterate would fail then.
         attributes = _copy(span._attributes)
         encoded = self._pairs.encode(attributes)
         if encoded is None:
             encoded = wire.attributes(b"\x4a", self._cleaner.attributes(attributes))
-        parts = [
-            b"\x0a\x10", context.trace_id.to_bytes(16), b"\x12\x08", context.span_id.to_bytes(8),
-            wire.text(b"\x1a", context.trace_state.to_header()) if context.trace_state else b"",
-            b"" if parent is None else b"\x22\x08" + parent.span_id.to_bytes(8),
-            self._names.get(span._name) or self._name(span._name),
-            _KIND_FIELDS[span._kind],
-            b"\x39", _time(span._start_time),
-        ]  # fmt: skip
+        end = b"\x41" + _time(span._end_time) if is_end else b""
+        rest = self._rest(span) if span._events or span._links or span.dropped_attributes else b""
+        status = b""
         if is_end:
-            parts += (b"\x41", _time(span._end_time), encoded)
-            if span._events or span._links or span.dropped_attributes:
-                parts.append(self._rest(span))
-            parts.append(self._status(span._status))
-        else:
-            parts.append(encoded)
-            if span._events or span._links or span.dropped_attributes:
-                parts.append(self._rest(span))
-        parts.append(_REMOTE if parent is not None and parent.is_remote else _LOCAL)
-        return b"".join(parts)
+            said = span._status
+            is_unset = said._status_code is _UNSET and not said._description
+            status = _UNSET_FIELD if is_unset else self._status(said)
+        flags = _REMOTE if (parent := span._parent) is not None and parent[2] else _LOCAL
+        return b"".join((*self._head(span), end, encoded, rest, status, flags))
+
+    def _head(self, span: ReadableSpan) -> tuple[bytes, ...]:
+        """What a span is known by from its start on: its place, its name, its time."""
+        context, parent = span._context, span._parent
+        assert context is not None
+        state = context[4]
+        return (
+            b"\x0a\x10", context[0].to_bytes(16), b"\x12\x08", context[1].to_bytes(8),
+            b"" if state is DEFAULT_TRACE_STATE or not state else wire.text(b"\x1a", state.to_header()),
+            b"" if parent is None else b"\x22\x08" + parent[1].to_bytes(8),
+            self._names.get(span._name) or self._name(span._name),
+            _KIND_FIELDS[span._kind._value_],  # `value` is a call, and so is the hash of an enum
+            b"\x39", _time(span._start_time),
+        )  # fmt: skip
 
     def sketch(self, span: ReadableSpan) -> bytes:
         """The body of a span's start without what it says of itself: its place, its name, its time."""
-        context, parent = span._context, span._parent
-        assert context is not None
-        parts = (
-            b"\x0a\x10", context.trace_id.to_bytes(16), b"\x12\x08", context.span_id.to_bytes(8),
-            wire.text(b"\x1a", context.trace_state.to_header()) if context.trace_state else b"",
-            b"" if parent is None else b"\x22\x08" + parent.span_id.to_bytes(8),
-            self._names.get(span._name) or self._name(span._name),
-            _KIND_FIELDS[span._kind],
-            b"\x39", _time(span._start_time),
-            _REMOTE if parent is not None and parent.is_remote else _LOCAL,
-        )  # fmt: skip
-        return b"".join(parts)
+        flags = _REMOTE if (parent := span._parent) is not None and parent[2] else _LOCAL
+        return b"".join((*self._head(span), flags))
 
     def _name(self, name: str) -> bytes:
         """The field of a name; kept, because programs use few."""
@@ -106,8 +102,6 @@ class Encoder:
 
     def _status(self, status: Status) -> bytes:
         code, description = status._status_code.value, status._description
-        if not code and not description:
-            return b"\x7a\x00"
         return wire.status(code, self._cleaner.text(description) if description else "")
 
     def _rest(self, span: ReadableSpan) -> bytes:

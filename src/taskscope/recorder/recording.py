@@ -9,7 +9,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 _LAST_SHARE = 0.1
 """Share of the time for an end that is kept for the writer, after exporters had the rest."""
+
+
+class _Closer(NamedTuple):
+    close: Callable[[], object]
+    is_foreign: bool
 
 
 class Recording:
@@ -39,7 +44,7 @@ class Recording:
         self._writer = writer
         self.resource = resource
         """Serialized OTLP `Resource` of this process; empty when disabled."""
-        self._closers: list[Callable[[], object]] = []
+        self._closers: list[_Closer] = []
         self._is_closed = False
 
     @property
@@ -62,9 +67,9 @@ class Recording:
         """Bytes of records that wait for the writer."""
         return self._intake.journal.size_bytes if self._intake is not None else 0
 
-    def on_shutdown(self, close: Callable[[], object]) -> None:
-        """Have `close` called once at `shutdown`, within its time."""
-        self._closers.append(close)
+    def on_shutdown(self, close: Callable[[], object], *, is_foreign: bool = False) -> None:
+        """Have `close` called once at `shutdown`, within its time, which a foreign one may not keep."""
+        self._closers.append(_Closer(close, is_foreign))
 
     def submit(self, record: Record) -> None:
         """Hand in a record that is already clean and encoded: a note about a task, say."""
@@ -83,23 +88,25 @@ class Recording:
         """
         return self._writer is None or self._writer.flush(timeout)
 
-    def shutdown(self, timeout: float) -> bool:
-        """Flush, stop and leave the store, exporters too, within `timeout` seconds; what the flush says."""
+    def shutdown(self, timeout: float, *, foreign_s: float | None = None) -> bool:
+        """Flush, stop and leave the store, exporters too, within `timeout` seconds; what the flush says.
+
+        What is foreign is waited for no longer than `foreign_s`, if that is given.
+        """
         if self._is_closed or self._writer is None:
             self._is_closed = True
             return True
         self._is_closed = True
-        deadline = time.monotonic() + timeout
-        threads = [threading.Thread(target=_quietly, args=(close,), daemon=True) for close in self._closers]
-        with contextlib.suppress(RuntimeError):  # no new threads while the interpreter ends
-            for thread in threads:
-                thread.start()
+        now = time.monotonic()
+        deadline, foreign_deadline = now + timeout, now + (timeout if foreign_s is None else foreign_s)
+        threads = [(_start(closer), closer.is_foreign) for closer in self._closers]
         is_flushed = self._writer.flush(timeout)
         # What an exporter says of its end is a log line too, so that the writer ends last.
         last_words = deadline - timeout * _LAST_SHARE
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join(max(last_words - time.monotonic(), 0))
+        for thread, is_foreign in threads:
+            if thread is not None:
+                until = min(last_words, foreign_deadline) if is_foreign else last_words
+                thread.join(max(until - time.monotonic(), 0))
         return self._writer.shutdown(max(deadline - time.monotonic(), 0)) and is_flushed
 
     def history(self) -> History:
@@ -107,6 +114,22 @@ class Recording:
         from taskscope.store.history import open_history
 
         return open_history(self.store_path)
+
+
+def _start(closer: _Closer) -> threading.Thread | None:
+    """The thread on which it closes; None where it is over already.
+
+    Python 3.12 starts no thread while the interpreter ends: then ours close here, since they keep their own
+    time, and foreign ones do not at all.
+    """
+    thread = threading.Thread(target=_quietly, args=(closer.close,), daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        if not closer.is_foreign:
+            _quietly(closer.close)
+        return None
+    return thread
 
 
 def _quietly(close: Callable[[], object]) -> None:

@@ -44,7 +44,9 @@ _logger = logging.getLogger(__name__)
 
 _DAY_NS = 86_400 * 10**9
 EXIT_TIMEOUT_S = 2.0
-"""How long the end of the program waits for the writer and the exporters."""
+"""How long the end of the program waits for the writer and the shipper."""
+_FOREIGN_EXIT_S = 0.05
+"""How long it waits for upstream's exporter of the host's own instruments, which tries again for 10 s."""
 
 
 def _stamp_nothing(_context: Context | None) -> Mapping[str, str]:
@@ -117,7 +119,7 @@ def _build(
     _join_tracer_provider(resource, sink, recording)
     _join_logger_provider(resource, recording, partial(_make_log_processor, encoder, intake, writer, stamp))
     _set_meter_provider(settings, recording, resource, metric_readers)
-    atexit.register(recording.shutdown, EXIT_TIMEOUT_S)
+    atexit.register(recording.shutdown, EXIT_TIMEOUT_S, foreign_s=_FOREIGN_EXIT_S)
     return recording
 
 
@@ -250,7 +252,7 @@ def _set_meter_provider(
         return
     provider = make() if readers else LateMeterProvider(make)  # who brings readers has instruments
     metrics.set_meter_provider(provider)
-    recording.on_shutdown(provider.shutdown)
+    recording.on_shutdown(provider.shutdown, is_foreign=True)
 
 
 def _is_meter_provider_set(provider: object) -> bool:

@@ -4,7 +4,8 @@ Called by our tracer for each sampled span, in the process that started it. Noth
 application: what cannot be recorded is counted as dropped.
 """
 
-# ruff: noqa: SLF001  upstream's slots, which our spans have too: their properties cost a call, and some copy
+# ruff: noqa: SLF001  upstream's slots, which our spans have too: their properties cost a call, and some copy.
+# For the same reason a context is read as the tuple that it is: 1 is the span's id.
 
 from __future__ import annotations
 
@@ -54,13 +55,14 @@ class RecordingSink:
             attributes: Mapping[str, Any] = span._attributes or {}
             if attr.TASK_ID not in attributes and (stamps := self._stamp(parent_context)):
                 span.set_attributes(stamps)
-            if find_role(attributes, span._kind.value + 1) in RECORDED_AT_START:
+            if find_role(attributes, span._kind._value_ + 1) in RECORDED_AT_START:
                 body = self._encoder.span(span, is_end=False)
-                if span._parent is not None and span._parent.span_id in self._young:
+                parent = span._parent
+                if parent is not None and parent[1] in self._young and parent[1] not in self._sketched:
                     self._record_around(span)
                 self._intake.start(self._encoder.source_of(span), body)
             else:
-                self._young[span._context.span_id] = span  # type: ignore[union-attr]  # a span has one
+                self._young[span._context[1]] = span  # type: ignore[index]  # a span has one
                 if self._journal.is_writer_resting:
                     self._intake.wake_writer()
         except Exception as error:  # noqa: BLE001  the border to the host
@@ -70,7 +72,7 @@ class RecordingSink:
         """Record an ended span."""
         try:
             # Out of the young ones first: from here on the sweep does not record its start any more.
-            span_id = span._context.span_id  # type: ignore[union-attr]  # a span has one
+            span_id = span._context[1]  # type: ignore[index]  # a span has one
             is_recorded = self._young.pop(span_id, None) is None
             if self._sketched and span_id in self._sketched:
                 is_recorded = True
@@ -78,7 +80,7 @@ class RecordingSink:
             body = self._encoder.span(span, is_end=True)
             parent = span._parent
             is_precious = is_recorded or parent is None or span._status.status_code is StatusCode.ERROR
-            if parent is not None and parent.span_id in self._young:
+            if parent is not None and parent[1] in self._young and parent[1] not in self._sketched:
                 self._record_around(span)
             self._intake.end(self._encoder.source_of(span), body, is_precious)
         except Exception as error:  # noqa: BLE001  the border to the host
@@ -114,10 +116,10 @@ class RecordingSink:
         """
         around: list[tuple[int, Span]] = []
         parent = span._parent
-        while parent is not None and (young := self._young.get(parent.span_id)) is not None:
-            if parent.span_id in self._sketched:
+        while parent is not None and (young := self._young.get(parent[1])) is not None:
+            if parent[1] in self._sketched:
                 break
-            around.append((parent.span_id, young))
+            around.append((parent[1], young))
             parent = young._parent
         for span_id, young in reversed(around):
             body, source = self._encoder.sketch(young), self._encoder.source_of(young)

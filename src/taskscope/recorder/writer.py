@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sqlite3
 import threading
 import time
 import weakref
@@ -385,7 +384,7 @@ class Writer:
         self._journal.lock.acquire()
         self._lock.acquire()
         if self._session is not None and self._has_store_lock:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(Exception):
                 self._session.suspend()
 
     def _after_fork_in_parent(self) -> None:
@@ -418,6 +417,8 @@ def _decode(batch: Batch) -> tuple[list[Record], Accounts]:
 
 def _is_unusable(error: BaseException) -> bool:
     """Whether an error speaks of the store and not of a record."""
+    import sqlite3  # not before there is a store
+
     if isinstance(error, StoreError | OSError | sqlite3.OperationalError | sqlite3.InternalError):
         return True
     # "file is not a database", "malformed"; and what is no matter of any record at all.

@@ -165,11 +165,17 @@ def insert_many(
     `executemany` steps once for each row and gives the GIL away each time: 1,300 rows/s beside a busy thread
     against 31,000.
     """
+    for some in cut(rows):
+        flat = tuple(itertools.chain.from_iterable(some))
+        connection.execute(_insertion(table, columns, len(some), on_conflict), flat)
+
+
+def cut(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Pieces of 512, 64, 8 and 1: of few sizes, because each makes a statement that is kept prepared."""
     position = 0
     for size in _ROWS_AT_ONCE:
         while len(rows) - position >= size:
-            flat = tuple(itertools.chain.from_iterable(rows[position : position + size]))
-            connection.execute(_insertion(table, columns, size, on_conflict), flat)
+            yield rows[position : position + size]
             position += size
 
 

@@ -17,7 +17,7 @@ from taskscope.semconv import metrics
 
 from . import ledger
 from .accounts import Accounts
-from .database import find_locks_path, insert_many, transaction
+from .database import cut, find_locks_path, insert_many, transaction
 from .decoding import NO_SOURCE
 from .interruption import find_dead, interrupt, read_open
 from .records import STATUS_ERROR, HealthReading, LogRecord, Record, Source, SpanRecord, TaskNote
@@ -27,8 +27,6 @@ from .tally import STORE, LabelLimit, Tally, count_calls
 
 if TYPE_CHECKING:
     from .processes import Process
-
-_DELETED_AT_ONCE = 256
 
 
 class Stored(NamedTuple):
@@ -222,8 +220,7 @@ class Ingest:
         insert_many(self._connection, "open", columns, rows, on_conflict=_MERGE_OPEN)
 
     def _delete_open(self, span_ids: Sequence[bytes], process_id: int | None) -> None:
-        for position in range(0, len(span_ids), _DELETED_AT_ONCE):
-            some = span_ids[position : position + _DELETED_AT_ONCE]
+        for some in cut(span_ids):
             marks = ", ".join("?" * len(some))
             self._connection.execute(
                 f"DELETE FROM open WHERE process = ? AND span IN ({marks})",  # noqa: S608  our own words

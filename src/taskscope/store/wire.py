@@ -41,6 +41,8 @@ def varint(number: int) -> bytes:
     """An unsigned or two's complement 64 bit number as protobuf's variable length integer."""
     if 0 <= number < 128:
         return _ONE_BYTE[number]
+    if 0 < number < 16384:
+        return bytes((number & 127 | 128, number >> 7))
     number &= _MASK_64
     parts = bytearray()
     while number > 127:

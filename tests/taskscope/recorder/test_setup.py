@@ -350,6 +350,35 @@ assert recording.shutdown(10.0)
     assert (_count(home, "span"), _count(home, "log")) == (1, 1)
 
 
+def test_the_end_of_a_program_does_not_wait_for_a_foreign_exporter(home: Path) -> None:
+    """One that hangs keeps its thread; what is ours is stored and the end goes on."""
+    program = """
+recording = start()
+with task(): pass
+recording.on_shutdown(threading.Event().wait, is_foreign=True)
+assert recording.shutdown(600.0, foreign_s=0.0)
+"""
+    _run(program, home)
+    assert _count(home, "span") == 1
+
+
+def test_ours_close_where_no_thread_can_be_started(home: Path) -> None:
+    """Python 3.12 starts none while the interpreter ends; a foreign one, which may hang, is left alone."""
+    program = """
+recording = start()
+with task(): pass
+assert recording.flush(30)
+def start_no_thread(self): raise RuntimeError("can't create new thread at interpreter shutdown")
+threading.Thread.start = start_no_thread
+closed = []
+recording.on_shutdown(lambda: closed.append("ours"))
+recording.on_shutdown(lambda: closed.append("theirs"), is_foreign=True)
+assert recording.shutdown(30)
+assert closed == ["ours"], closed
+"""
+    _run(program, home)
+
+
 def test_an_unusable_store_does_not_hurt_the_program(home: Path) -> None:
     """A store from a newer version: one warning on stderr, all spans in memory, the program's own way."""
     with closing(open_database(home / "taskscope.db", create=True)) as connection:
