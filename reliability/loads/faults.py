@@ -4,7 +4,9 @@
 
 The fault is raised by a trace function as the call begins, as if the function itself had raised it. First a
 census: which functions are called, on the application's threads and on the writer's, by a caller of ours. A
-call that comes from the application itself is not one of them: nobody could answer it but the function. Of
+call that comes from the application itself is not one of them: nobody could answer it but the function. Nor
+are calls of guards, whose whole body is a `try`, and of what carries the application's own call: there only
+the interpreter can fail, which has no stack left for the application either. Of
 all faults, each STRIDE-th is planted, from SEED on, at most STEP of them (0: all).
 """
 
@@ -34,6 +36,11 @@ _ROOMS = tuple(
 )
 _APPLICATION, _WRITER = "application", "writer"
 _WRITER_THREAD = "taskscope-writer"
+_GUARDS = frozenset({
+    "Operation.__enter__", "Operation.__exit__", "Operation.start", "Operation.end", "guarded.<locals>.call",
+    "RecordingTracerProvider._find_tracer", "_begin", "_finish", "attach", "detach",
+})  # fmt: skip
+_CARRIERS = frozenset({"_drive", "_step", "_close", "carry.<locals>.carried"})
 _BACK_S = 5.0
 _OFTEN = 3
 """A function that is called more often fails at its first, its middle and its last call; for good reasons of
@@ -166,7 +173,10 @@ def _find_site(code: CodeType) -> Site | None:
 
 
 def _is_internal(frame: FrameType) -> bool:
-    """Whether the nearest caller that is ours or the application's is ours."""
+    """Whether the nearest caller that is ours or the application's is ours, and the call is no guard's."""
+    name = frame.f_code.co_qualname
+    if name in _CARRIERS or name in _GUARDS or name.endswith(".<locals>.observed"):
+        return False
     caller = frame.f_back
     while caller is not None:
         file = caller.f_code.co_filename

@@ -103,12 +103,26 @@ class RecordingTracerProvider(sdk.TracerProvider):
         scope = InstrumentationScope(
             instrumenting_module_name or "", instrumenting_library_version or "", schema_url, attributes
         )
-        with self._tracers_lock:
-            tracer = self._own_tracers.get(scope)
-            if tracer is None:
-                self._own_tracers[scope] = tracer = self._make_tracer(scope)
+        tracer = self._find_tracer(scope) or self._find_tracer(scope)
+        if tracer is None:
+            return NoOpTracer()
         if attributes is None and instrumenting_module_name:
             self._by_arguments[key] = tracer
+        return tracer
+
+    def _find_tracer(self, scope: InstrumentationScope) -> Tracer | None:
+        """The tracer of a scope, made if need be; None where that fails.
+
+        Asked again then: who once gets a tracer that does nothing keeps it for good.
+        """
+        try:
+            with self._tracers_lock:
+                tracer = self._own_tracers.get(scope)
+                if tracer is None:
+                    self._own_tracers[scope] = tracer = self._make_tracer(scope)
+        except Exception as error:  # noqa: BLE001  the border to the host
+            self._report("recorder", error)
+            return None
         return tracer
 
     def _make_tracer(self, scope: InstrumentationScope) -> Tracer:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 from taskscope.semconv.spans import ERROR_CANCELLED
 
 from .context import attach, detach
-from .guard import INSTRUMENTATION
+from .guard import note_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
@@ -125,9 +125,11 @@ class _Entering:
 
 def _begin(begin: Begin, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Observed | None:
     """Return the operation, or None where it could not be built."""
-    with INSTRUMENTATION:
+    try:
         return begin(args, kwargs)
-    return None
+    except Exception as error:  # noqa: BLE001  the border to the host
+        note_error(error)
+        return None
 
 
 def _finish(
@@ -138,8 +140,10 @@ def _finish(
     kwargs: Mapping[str, Any],
 ) -> None:
     if finish is not None:
-        with INSTRUMENTATION:
+        try:
             finish(operation, result, args, kwargs)
+        except Exception as error:  # noqa: BLE001  the border to the host
+            note_error(error)
 
 
 def _wrap_function(function: Callable[..., Any], begin: Begin, finish: Finish | None) -> Callable[..., Any]:

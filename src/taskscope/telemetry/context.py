@@ -14,7 +14,7 @@ from opentelemetry import context as otel_context
 
 from taskscope.semconv import attributes as attr
 
-from .guard import INSTRUMENTATION, count_error
+from .guard import note_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -201,9 +201,11 @@ def inject() -> dict[str, str]:
 
 def attach(context: Context | None) -> Token[Context] | None:
     """Make the context current; None if there is none or that failed, which `detach` takes."""
-    with INSTRUMENTATION:
+    try:
         return None if context is None else otel_context.attach(context)
-    return None
+    except Exception as error:  # noqa: BLE001  the border to the host
+        note_error(error)
+        return None
 
 
 def detach(token: Token[Context] | None) -> None:
@@ -218,4 +220,4 @@ def detach(token: Token[Context] | None) -> None:
     except ValueError:
         return
     except Exception as error:  # noqa: BLE001 - a foreign context implementation must not reach the host
-        count_error(INSTRUMENTATION.component, type(error))
+        note_error(error)

@@ -6,6 +6,7 @@ a failure is told as status, `error.type` and, by the innermost span, as one log
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from opentelemetry import trace
@@ -20,7 +21,7 @@ from .calls import wrap
 from .context import Frame, attach, detach, get_frame, get_living_context, put_frame
 from .events import emit_exception
 from .failures import describe_failure, error_type_of, is_first_report
-from .guard import INSTRUMENTATION, guarded, note_error
+from .guard import guarded, note_error
 from .providers import get_providers
 
 if TYPE_CHECKING:
@@ -124,16 +125,18 @@ class Operation:
 
     def start(self) -> None:
         """Start the span; `context` is then the context inside of it."""
-        if self.has_ended:
-            self._reset()
-        if providers.is_off:
-            return
-        with INSTRUMENTATION:
+        try:
+            if self.has_ended:
+                self._reset()
+            if providers.is_off:
+                return
             self.outer = get_living_context(self._given_context)
             frame = Frame(get_frame(self.outer), self)
             self._identify(frame)
             self.context = put_frame(frame, self.outer)
             self._start_span(frame, self.context)
+        except Exception as failure:  # noqa: BLE001  the border to the host
+            note_error(failure)
 
     def _start_span(self, frame: Frame, context: Context) -> None:
         chosen = get_providers()
@@ -156,14 +159,16 @@ class Operation:
         if self.has_ended or self.context is None:
             return
         try:
-            with INSTRUMENTATION:
-                self._settle(failure)
-            with INSTRUMENTATION:
-                self._on_end()
-            with INSTRUMENTATION:
-                self._span.end(get_providers().span_clock())
+            for step in (partial(self._settle, failure), self._on_end, self._end_span):
+                try:
+                    step()
+                except Exception as error:  # noqa: BLE001  the border to the host
+                    note_error(error)
         finally:
             self.has_ended = True
+
+    def _end_span(self) -> None:
+        self._span.end(get_providers().span_clock())
 
     @guarded
     def count_item(self) -> None:
