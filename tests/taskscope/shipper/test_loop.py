@@ -125,6 +125,18 @@ def test_the_end_does_not_wait_for_who_refuses(
         host.assert_balance(well)
 
 
+def test_the_end_begins_nothing_that_it_would_not_hear_of(host: Host, sink: OtlpSink) -> None:
+    """A backend that is known to take longer than the end waits would have the same records twice."""
+    made = Courier(destination(sink), Outbox(host.path, NAME))
+    made.answered_s = 2.0
+    shipper = Shipper(host.path, [NAME], lambda _name: made, gather_s=PATIENCE)
+    host.spans(3)
+    shipper.notify()
+    shipper.finish(PATIENCE, silence_s=1.0)
+    assert sink.attempts == 0
+    host.assert_balance(sink)
+
+
 def test_the_end_waits_once_for_all_who_are_silent(host: Host) -> None:
     """Silence is counted from the beginning of the end: what is loaded and connected first is within it."""
     begun, go_on = threading.Event(), threading.Event()
