@@ -278,7 +278,7 @@ class _Worker:
             with shipping(self._folder, self._name) as is_ours:
                 if not is_ours:
                     return _OTHERS_TURN_S if courier.pending() else courier.next_attempt_s()
-                is_through = self._send(courier)
+                is_through = self._send_last(courier) if self._is_ending else self._send(courier)
             # Who found the lock taken meanwhile has left what it stored to us.
             if not is_through or not courier.pending():
                 break
@@ -290,6 +290,16 @@ class _Worker:
             with self._fork_lock:  # a fork freezes and thaws the same one
                 self._courier = courier
         return self._courier
+
+    def _send_last(self, courier: Courier) -> bool:
+        """Send at the end of a program: nothing for a minute after one that was not answered in time."""
+        is_noted = courier.pending() > 0
+        if is_noted and not courier.outbox.begin_end():
+            return False
+        is_through = self._send(courier)
+        if is_noted and not self._is_stopped:
+            courier.outbox.finish_end()
+        return is_through
 
     def _send(self, courier: Courier) -> bool:
         """Take turns among the signals until nothing is left or nothing is taken; whether nothing is left."""

@@ -103,6 +103,17 @@ with taskscope.task("answer"): pass
     assert (second.emitted, second.delivered, second.pending) == (2, len(sink.spans), 2 - len(sink.spans))
 
 
+def test_programs_that_end_beside_a_backend_that_hangs_do_not_pile_up(tmp_path: Path) -> None:
+    """Only the first of them sends anything; all of it is kept."""
+    with OtlpSink() as hanging:
+        hanging.fail(Fault("hang", times=20))
+        for _ in range(3):
+            run("taskscope.configure()\nwith taskscope.task('answer'): pass", tmp_path, hanging.url)
+        assert hanging.attempts <= 1
+    account = accounts(tmp_path)["traces", "otlp"]
+    assert (account.emitted, account.pending) == (3, 3)
+
+
 def test_nobody_there_is_one_line(tmp_path: Path) -> None:
     """A wrong address is told once on standard error, and the program goes its way."""
     program = """
