@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.scene import ROOT
+
 from .collector import Arrived, Collector
 from .commands import ENDPOINT, read_account, ship
 from .findings import Finding, all_of, how_many, none_of
+from .loads.counting import count_all
 
 if TYPE_CHECKING:
     from .stage import Stage
@@ -22,6 +28,8 @@ MUST = (
 )
 _TWICE_SHARE = 0.001
 _COMPRESSION = 60
+_KILLS = 20
+_LIVES_S = (1.0, 3.0)
 _ROUNDS = 12
 """More than the faults that can be left when the application has ended."""
 _REFUSED = 7
@@ -66,9 +74,10 @@ def prove(stage: Stage) -> list[Finding]:
     """The long ones beside each other, as they mostly wait; the answers one after the other."""
     is_small = stage.scale < _WHOLE
     kinds = _QUICK if is_small else tuple(_ANSWERS)
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(4) as pool:
         parts = [pool.submit(_be_away_for_a_while, stage)]
-        parts += [] if is_small else [pool.submit(_be_away_for_long, stage)]
+        if not is_small:
+            parts += [pool.submit(_be_away_for_long, stage), pool.submit(_kill_senders, stage)]
         parts.append(pool.submit(lambda: [one for kind in kinds for one in _answer_badly(stage, kind)]))
         return [one for part in parts for one in part.result()]
 
@@ -96,6 +105,31 @@ def _be_away(stage: Stage, name: str, pace: Pace, away_s: float) -> Outcome:
         collector.start()
 
     return _run(stage, name, pace, spoil)
+
+
+def _kill_senders(stage: Stage) -> list[Finding]:
+    """Applications in one home, two at a time, killed while they send; what the store has must arrive."""
+    home, chance = stage.folder / "killed" / "home", random.Random(4)
+    command = [sys.executable, "-m", "reliability.loads.steady", "1500", "60", "1"]
+    with Collector(stage.folder / "killed" / "collector") as collector:
+        environment = stage.environment(home, **{ENDPOINT: collector.url})
+        for _ in range(stage.count(_KILLS)):
+            senders = [subprocess.Popen(command, cwd=ROOT, env=environment) for _ in range(2)]
+            time.sleep(chance.uniform(*_LIVES_S))
+            for sender in senders:
+                sender.kill()
+                sender.wait()
+        ship(stage, home, collector.url, rounds=_ROUNDS)
+        stored, again = count_all(home / "taskscope.db")
+        outcome = Outcome(stored, 0, read_account(stage, home), collector.read())
+    words = f"senders killed, {2 * stage.count(_KILLS)}"
+    note = "a request that was on its way; the ids are the same"
+    return [
+        none_of(f"{words}: spans twice in the store", again, stored),
+        all_of(f"{words}: spans of the store that arrived", len(outcome.arrived.spans), stored),
+        Finding(f"{words}: spans that came twice", outcome.arrived.twice, stored, note=note),
+        _tell_account(words, outcome, refused=0),
+    ]
 
 
 def _answer_badly(stage: Stage, kind: str) -> list[Finding]:

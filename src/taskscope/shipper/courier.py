@@ -92,6 +92,8 @@ class Courier:
     ) -> None:
         self.destination = destination
         self.outbox = outbox
+        self.answered_s: float | None = None
+        """How long the destination took for the last request that it took; None before the first one."""
         self._redact = redact
         self._metrics_interval_s = metrics_interval_s
         self._resource = dict(resource or {})
@@ -183,6 +185,8 @@ class Courier:
         except Exception as error:  # noqa: BLE001  whatever the network makes of it, the records stay
             judgement = judge_error(error, endpoint)
         seconds = time.monotonic() - began
+        if judgement.verdict is Verdict.TAKEN:
+            self.answered_s = seconds
         if judgement.problem:
             problem = self._redact(f"{endpoint.shown_url}: {judgement.problem}")
             judgement = judgement._replace(problem=problem)

@@ -126,9 +126,9 @@ class Shipper:
         self._is_closed = True
         deadline = time.monotonic() + timeout
         workers = self._workers or []
-        goals = [(worker, worker.begin_last_turn()) for worker in workers]
+        goals = [(worker, worker.begin_last_turn(silence_s)) for worker in workers]
         for worker, goal in goals:
-            worker.wait_for(goal, deadline, silence_s)
+            worker.wait_for(goal, deadline)
         for worker in workers:
             worker.stop()
         for worker in workers:
@@ -171,6 +171,7 @@ class _Worker:
         self._is_ending = False
         self._is_stopped = False
         self._pause_s = 0.0
+        self._silence_s = SILENCE_S
         self._heard_at = 0.0
         """When the last step ended, or the last turn was asked for, on the monotonic clock."""
         self._thread = threading.Thread(target=self._run, name=f"taskscope-ship-{name}", daemon=True)
@@ -196,20 +197,21 @@ class _Worker:
         except Exception:  # noqa: BLE001  the truth is then that nobody knows
             return False
 
-    def begin_last_turn(self) -> int:
+    def begin_last_turn(self, silence_s: float) -> int:
         """Ask for a turn that sees all that is stored now; its number, for `wait_for`."""
         with self._changed:
             self._is_ending = True
+            self._silence_s = silence_s
             self._heard_at = time.monotonic()
             goal = self._begun + 1
         self.hurry()
         return goal
 
-    def wait_for(self, goal: int, deadline: float, silence_s: float) -> None:
+    def wait_for(self, goal: int, deadline: float) -> None:
         """Wait for the end of a turn, as long as the destination takes what it gets."""
         with self._changed:
             while self._done < goal and self._thread.is_alive():
-                left = min(deadline, self._heard_at + silence_s) - time.monotonic()
+                left = min(deadline, self._heard_at + self._silence_s) - time.monotonic()
                 if left <= 0:
                     return
                 self._changed.wait(left)
@@ -276,7 +278,7 @@ class _Worker:
             with shipping(self._folder, self._name) as is_ours:
                 if not is_ours:
                     return _OTHERS_TURN_S if courier.pending() else courier.next_attempt_s()
-                is_through = self._send(courier)
+                is_through = self._send_last(courier) if self._is_ending else self._send(courier)
             # Who found the lock taken meanwhile has left what it stored to us.
             if not is_through or not courier.pending():
                 break
@@ -289,6 +291,16 @@ class _Worker:
                 self._courier = courier
         return self._courier
 
+    def _send_last(self, courier: Courier) -> bool:
+        """Send at the end of a program: nothing for a minute after one that was not answered in time."""
+        is_noted = courier.pending() > 0
+        if is_noted and not courier.outbox.begin_end():
+            return False
+        is_through = self._send(courier)
+        if is_noted and not self._is_stopped:
+            courier.outbox.finish_end()
+        return is_through
+
     def _send(self, courier: Courier) -> bool:
         """Take turns among the signals until nothing is left or nothing is taken; whether nothing is left."""
         from .courier import Step
@@ -297,6 +309,8 @@ class _Worker:
         is_through = True
         while waiting and not self._is_stopped:
             for signal in tuple(waiting):
+                if self._is_ending and (courier.answered_s or 0) > self._silence_s:
+                    return False  # it would be taken and not be heard to be: sent twice
                 step = courier.step(signal)
                 if step is not Step.SENT:
                     waiting.remove(signal)

@@ -131,6 +131,7 @@ def forget_destination(connection: sqlite3.Connection, destination: str) -> bool
     assert all(metric.labels[1] == attr.DESTINATION for metric in counted)
     with transaction(connection):
         connection.execute("DELETE FROM quarantine WHERE destination = ?", (destination,))
+        connection.execute("DELETE FROM meta WHERE name = ?", (f"end:{destination}",))
         found = connection.execute("DELETE FROM cursor WHERE destination = ?", (destination,)).rowcount
         for table in ("counter", "histogram"):
             connection.execute(

@@ -35,6 +35,7 @@ _ATTRIBUTES_TAGS = {"traces": b"\x4a", "logs": b"\x32"}
 """Tag of the attributes in a span and in a log record."""
 _SERVICE_NAME = "taskscope"
 _NS = 1_000_000_000
+_END_PAUSE_NS = 60 * _NS
 _T = TypeVar("_T")
 
 
@@ -238,6 +239,36 @@ class Outbox:
             request,
             lambda connection, _tally: self._note_success(connection, METRICS, problem),
         )
+
+    # --- ends of programs
+
+    def begin_end(self) -> bool:
+        """Whether a program that ends may begin to send; noted until `finish_end`, for a minute.
+
+        It waits a moment only. A destination that takes longer would get the same records from each of the
+        programs that end one after the other.
+        """
+        now = time.time_ns()
+        begun: list[int] = []
+
+        def write(connection: sqlite3.Connection) -> None:
+            row = connection.execute("SELECT value FROM meta WHERE name = ?", (self._end_name,)).fetchone()
+            if row is None or not 0 <= now - int(row[0]) < _END_PAUSE_NS:
+                connection.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (self._end_name, str(now)))
+                begun.append(now)
+
+        self._write(write)
+        return bool(begun)
+
+    def finish_end(self) -> None:
+        """The destination answered in time, whatever it said."""
+        self._write(
+            lambda connection: connection.execute("DELETE FROM meta WHERE name = ?", (self._end_name,))
+        )
+
+    @property
+    def _end_name(self) -> str:
+        return f"end:{self.destination}"
 
     # --- the connection
 

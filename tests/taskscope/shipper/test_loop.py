@@ -125,6 +125,47 @@ def test_the_end_does_not_wait_for_who_refuses(
         host.assert_balance(well)
 
 
+def test_the_end_begins_nothing_that_it_would_not_hear_of(host: Host, sink: OtlpSink) -> None:
+    """A backend that is known to take longer than the end waits would have the same records twice."""
+    made = Courier(destination(sink), Outbox(host.path, NAME))
+    made.answered_s = 2.0
+    shipper = Shipper(host.path, [NAME], lambda _name: made, gather_s=PATIENCE)
+    host.spans(3)
+    shipper.notify()
+    shipper.finish(PATIENCE, silence_s=1.0)
+    assert sink.attempts == 0
+    host.assert_balance(sink)
+
+
+def test_an_end_that_was_not_answered_keeps_the_next_one_from_sending(
+    host: Host, sink: OtlpSink, make_shipper: Callable[..., Shipper]
+) -> None:
+    """For a minute: or each would send once more what all before it sent in vain."""
+    host.spans(3)
+    gone = Outbox(host.path, NAME)
+    assert gone.begin_end()
+    gone.close()
+    shipper = make_shipper(sink)
+    shipper.gather_s = PATIENCE
+    shipper.notify()
+    shipper.finish(PATIENCE, silence_s=PATIENCE)
+    assert sink.attempts == 0
+    host.assert_balance(sink)
+
+
+def test_an_end_that_was_answered_lets_the_next_one_send(host: Host, sink: OtlpSink) -> None:
+    """Whatever the answer was; and a mark of long ago, or of a clock that was set back, is none."""
+    outbox = Outbox(host.path, NAME)
+    host.spans(1)
+    assert [outbox.begin_end(), outbox.begin_end()] == [True, False]
+    outbox.finish_end()
+    for moment in (0, 1 << 62):
+        assert outbox.begin_end()
+        with host.open(read_only=False) as connection:
+            connection.execute("UPDATE meta SET value = ? WHERE name LIKE 'end:%'", (str(moment),))
+    outbox.close()
+
+
 def test_the_end_waits_once_for_all_who_are_silent(host: Host) -> None:
     """Silence is counted from the beginning of the end: what is loaded and connected first is within it."""
     begun, go_on = threading.Event(), threading.Event()
