@@ -46,8 +46,8 @@ def test_configuring_loads_neither_the_sdks_logs_nor_the_store(tmp_path: Path) -
 import sys, taskscope
 taskscope.configure()
 print([name for name in ("opentelemetry.sdk._logs", "opentelemetry.sdk.metrics", "importlib.metadata",
-    "taskscope.store.ingest", "taskscope.store.history", "taskscope.telemetry.spans", "sqlite3", "requests", "ssl")
-    if name in sys.modules])
+    "taskscope.store.ingest", "taskscope.store.history", "taskscope.telemetry.spans",
+    "sqlite3", "requests", "ssl") if name in sys.modules])
 """
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
