@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROWS = {
     "commands": 4,
     "agent": 9,
-    "spans": 24,
+    "spans": 26,
     "starts": 4,
     "start": 8,
     "stores": 4,
