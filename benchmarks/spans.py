@@ -64,7 +64,7 @@ def measure(scene: Scene) -> list[Row]:
     rounds = scene.pick(full=6, quick=2, tiny=1)
     rows: list[Row] = []
     with run_sink() as sink:
-        for attributes in (3, 10):
+        for attributes in scene.pick(full=(3, 10), quick=(3, 10), tiny=(3,)):
             load = _Load(scene, sink, pairs, attributes, 0)
             rows += _compare(load, tuple(_NAMES), rounds, f"{attributes} attributes", attributes)
         paced = _Load(scene, sink, scene.pick(full=150, quick=60, tiny=10), 10, _PACE)
