@@ -8,7 +8,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .measurement import LoadError, ratios, spread_of, take_turns
+from .measurement import LoadError, differences, ratios, spread_of, take_turns
 from .results import Goal, Row, tell_spread
 from .scene import ROOT
 
@@ -54,6 +54,7 @@ _GOALS = {
     ("shipped", _SENT, 10): 0.7,
 }
 """Of the raw SDK's, at full speed."""
+_SHIPPING = ("plain", "shipped")
 _RECORDED = {"raw", "plain", "api", "tool", "shipped"}
 
 
@@ -63,7 +64,7 @@ def measure(scene: Scene) -> list[Row]:
     rounds = scene.pick(full=6, quick=2, tiny=1)
     rows: list[Row] = []
     with run_sink() as sink:
-        for attributes in (3, 10):
+        for attributes in scene.pick(full=(3, 10), quick=(3, 10), tiny=(3,)):
             load = _Load(scene, sink, pairs, attributes, 0)
             rows += _compare(load, tuple(_NAMES), rounds, f"{attributes} attributes", attributes)
         paced = _Load(scene, sink, scene.pick(full=150, quick=60, tiny=10), 10, _PACE)
@@ -110,6 +111,9 @@ def _compare(
             goal = Goal(bound, is_ratio=True) if bound is not None else None
             what = f"{_NAMES[kind]}, {title}: {words}"
             rows.append(Row(what, spread_of(ours), "us", beside, ratios(ours, raw), goal))
+    if "shipped" in kinds:
+        stored, sent = ([float(answer["process_us"]) for answer in answers[kind]] for kind in _SHIPPING)
+        rows.append(Row(f"what shipping adds, {title}: process", differences(sent, stored), "us"))
     return rows
 
 

@@ -47,8 +47,7 @@ import sys, taskscope
 taskscope.configure()
 print([name for name in ("opentelemetry.sdk._logs", "opentelemetry.sdk.metrics", "importlib.metadata",
     "taskscope.store.ingest", "taskscope.store.history", "taskscope.telemetry.spans",
-    "sqlite3", "requests", "ssl")
-    if name in sys.modules])
+    "sqlite3", "requests", "ssl") if name in sys.modules])
 """
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
