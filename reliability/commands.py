@@ -50,10 +50,12 @@ def ship(stage: Stage, home: Path, url: str, *, rounds: int = 1, **more: str) ->
 
 
 def read_account(stage: Stage, home: Path, destination: str = "otlp") -> Mapping[str, Any]:
-    """What `taskscope records --json` has of the traces at a destination."""
+    """What `taskscope records --json` has of the traces at a destination.
+
+    A program that ended before it came to send has no account there yet: then all is still to be sent.
+    """
     _, out = run_command(stage, home, "records", "--json")
-    (found,) = (
-        one for one in json.loads(out) if one["destination"] == destination and one["signal"] == "traces"
-    )
-    account: Mapping[str, Any] = found
+    accounts = {one["destination"]: one for one in json.loads(out) if one["signal"] == "traces"}
+    untouched = {**accounts["store"], "delivered": 0, "pending": accounts["store"]["delivered"]}
+    account: Mapping[str, Any] = accounts.get(destination, untouched)
     return account
