@@ -65,7 +65,13 @@ def _time_commands(scene: Scene, home: Path, task: str, words: str) -> list[Row]
     take_turns(variants, scene.pick(full=1, quick=1, tiny=0))  # fills the system's cache of files
     samples = take_turns(variants, scene.pick(full=15, quick=5, tiny=1))
     return [
-        Row(name, spread_of([1e3 * sample.wall for sample in of_name]), "ms", words, goal=goals[name])
+        Row(
+            name,
+            spread_of([1e3 * sample.wall for sample in of_name]),
+            "ms",
+            f"of CPU {tell_spread(spread_of([1e3 * sample.cpu for sample in of_name]))} ms; {words}",
+            goal=goals[name],
+        )
         for name, of_name in samples.items()
     ]
 
