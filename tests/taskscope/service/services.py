@@ -37,10 +37,13 @@ HANGING = {
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
-    """The environment of a command: the person's own settings hidden, a home of its own."""
+    """The environment of a command: the person's own settings hidden, a home of its own.
+
+    What tests hand in is of fixed times, and is not to leave for its age.
+    """
     known = {name: value for name, value in os.environ.items() if not name.startswith(OWN_SETTINGS)}
     own = {"HOME": str(home.parent), "AGENT_HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1"}
-    return {**known, **own, **variables}
+    return {**known, **own, "TASKSCOPE_RETENTION_DAYS": "3650", **variables}
 
 
 @dataclass
