@@ -32,6 +32,11 @@ def test_pins_name_no_place(name: str) -> None:
 
 
 def test_opentelemetry_is_one_set() -> None:
-    """All OpenTelemetry packages come from one release, stable and beta, since the betas pin each other."""
-    versions = {version for name, version in read_pins("dev.txt") if name.startswith("opentelemetry-")}
+    """All OpenTelemetry packages come from one release, stable and beta, since the betas pin each other.
+
+    Those of GenAI, with which the tests hold our spans against upstream's, have releases of their own.
+    """
+    of_genai = {"opentelemetry-instrumentation-openai-v2", "opentelemetry-util-genai"}
+    pins = [(name, version) for name, version in read_pins("dev.txt") if name not in of_genai]
+    versions = {version for name, version in pins if name.startswith("opentelemetry-")}
     assert versions == {"1.45.2", "0.66b2"}

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import openai
 import pytest
 import requests
 import uvicorn
@@ -22,12 +23,16 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.instrumentation.openai_v2 import OpenAIInstrumentor
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
+from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace.span import TraceState
 
+from tests.providers.answers import chat_completion, refused
+from tests.providers.server import ScriptedProvider
 from tests.taskscope.recorder.test_tracer import CountedIds
 from tests.taskscope.recorder.tracing import Rig, describe
 
@@ -328,3 +333,33 @@ def test_the_stock_exporter_sends_the_same_bytes() -> None:
     upstream, ours = _export("upstream"), _export("ours")
     assert ours == upstream
     assert len(ours) == 1
+
+
+def _trace_a_model(make: str) -> list[Any]:
+    """The tree of a program that asks a model twice, a second time in vain, instrumented by upstream."""
+    rig = Rig(make)
+    instrumentor = OpenAIInstrumentor()  # type: ignore[no-untyped-call]  # upstream lacks the annotation
+    instrumentor.instrument(tracer_provider=rig.provider, meter_provider=NoOpMeterProvider())
+    try:
+        with ScriptedProvider([chat_completion("hello"), refused(400, "no such model")]) as provider:
+            client = openai.OpenAI(api_key="k", base_url=provider.openai_url, max_retries=0)
+            with rig.tracer.start_as_current_span("agent"):
+                said = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+                assert said.choices[0].message.content == "hello"
+                with pytest.raises(openai.BadRequestError):
+                    client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+            client.close()
+            url = provider.url
+    finally:
+        instrumentor.uninstrument()
+    return _tree(rig.spans, url)
+
+
+def test_upstreams_instrumentation_of_a_model_makes_the_same_tree() -> None:
+    """OpenTelemetry's own GenAI instrumentation, on the real client against a real server."""
+    upstream, ours = _trace_a_model("upstream"), _trace_a_model("ours")
+    assert ours == upstream
+    ((name, *_, children),) = ours
+    assert (name, [child[0] for child in children]) == ("agent", ["chat m", "chat m"])
+    assert [child[2] for child in children] == [StatusCode.UNSET, StatusCode.ERROR]
+    assert children[0][4]["gen_ai.usage.input_tokens"]
