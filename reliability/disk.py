@@ -34,7 +34,9 @@ def prove(stage: Stage) -> list[Finding]:
         ("call", "k-th system call fails", 60),
     ):
         count = stage.count(full, 8)
-        findings += _tell_writes(words, add_up(stage.ask_shares("writes", count, max(full // count, 1), way)))
+        findings += _tell_writes(
+            words, add_up(stage.ask_shares("writes", count, stage.stride(full, count), way))
+        )
     return findings
 
 
