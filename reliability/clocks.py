@@ -19,7 +19,7 @@ _POINTS = 200
 def prove(stage: Stage) -> list[Finding]:
     """Step the clock once in each process, at another point of its life."""
     points = stage.count(_POINTS, 8)
-    counts = add_up(stage.ask_shares("clocks", points, _POINTS // points))
+    counts = add_up(stage.ask_shares("clocks", points, stage.stride(_POINTS, points)))
     spans = counts["spans"]
     return [
         all_of("processes whose clock stepped", counts["stepped"], counts["points"]),

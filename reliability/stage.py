@@ -28,6 +28,16 @@ class Stage:
         """How often something is done at this scale."""
         return max(round(full * self.scale), least)
 
+    def stride(self, full: int, count: int) -> int:
+        """Steps in which each process of `ask_shares` goes through `full` cases to try `count` of them.
+
+        A process begins at its seed: together they try different ones, and at full scale all of them.
+        """
+        return max(full // count, 1) * len(self._share(count, _CORES))
+
+    def _share(self, count: int, among: int) -> list[int]:
+        return share(count, among if self.scale >= _WORTH_TWO else 1)
+
     def environment(self, home: Path, **more: str) -> dict[str, str]:
         """The environment of a fresh machine with this Taskscope home."""
         return Scene(self.folder, Effort.FULL).environment(home, **more)
@@ -47,7 +57,7 @@ class Stage:
 
         Each has a home of its own. More than there are cores, where they wait more than they work.
         """
-        shares = share(count, among if self.scale >= _WORTH_TWO else 1)
+        shares = self._share(count, among)
         with ThreadPoolExecutor(len(shares)) as pool:
             asked = [
                 pool.submit(

@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,7 @@ _GUARDS = frozenset({
 })  # fmt: skip
 _CARRIERS = frozenset({"_drive", "_step", "_close", "carry.<locals>.carried"})
 _BACK_S = 5.0
+_LATE_S = 1.0
 _OFTEN = 3
 """A function that is called more often fails at its first, its middle and its last call; for good reasons of
 memory, stack or exit at its first only."""
@@ -122,17 +124,20 @@ def _plant(
     def live(tell: Tell) -> None:
         planted = _Planted(site, call, kind)
         written = _live(home, planted.trace)
-        tell(json.dumps({"diary": written, "planted": planted.is_done, "back": _is_back(home)}).encode())
+        began = time.monotonic()
+        is_back, took_s = _is_back(home), time.monotonic() - began
+        said = {"diary": written, "planted": planted.is_done, "back": is_back, "late": took_s > _LATE_S}
+        tell(json.dumps(said).encode())
 
     told, code = Child(live).wait()
     if code or not told:
-        return {"faults": 1, "disturbed": 1, "not_back": 1}, f"ended with {code}"
+        return {"faults": 1, "disturbed": 1, "not_back": 1, "late": 1}, f"ended with {code}"
     said = json.loads(told)
     differing = [line for line, due in zip(said["diary"], diary, strict=False) if line != due]
     is_disturbed = said["diary"] != diary
     return {
         "faults": int(said["planted"]), "missed": int(not said["planted"]), "disturbed": int(is_disturbed),
-        "not_back": int(not said["back"]),
+        "not_back": int(not said["back"]), "late": int(said["late"]),
     }, str(differing)  # fmt: skip
 
 

@@ -31,7 +31,8 @@ from .verdict import read_accounts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_ROUNDS = 30
+_ROUNDS = 40
+"""More than 500 statements."""
 _SPANS_A_ROUND = 4
 _FLUSH_S = 10.0
 _TOLD = struct.Struct("<II??")

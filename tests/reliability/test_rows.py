@@ -9,13 +9,13 @@ import pytest
 from reliability.__main__ import ROWS
 from reliability.findings import Finding
 from reliability.page import judge
-from reliability.stage import Stage
+from reliability.stage import Stage, share
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SCALE = 0.0015
-_OF_TIME = ("ms", "peak RSS", "flushes that failed or came late", "ends with")
+_OF_TIME = ("ms", "peak RSS", "flushes that failed or came late", "ends with", "more than a second")
 """What a busy machine decides: shown on the page, and not asked for here."""
 
 
@@ -43,6 +43,17 @@ def test_a_row_holds_in_small(name: str, tmp_path: Path) -> None:
 def test_a_finding_judges_itself(finding: Finding, holds: bool | None) -> None:
     """By its bounds; and nothing is proven where nothing could be tried."""
     assert finding.holds is holds
+
+
+@pytest.mark.parametrize("full", [60, 200, 500])
+def test_the_processes_of_a_full_proof_try_each_case_once(full: int, tmp_path: Path) -> None:
+    """In steps of as many as there are of them; in small, no case is beyond the last."""
+    whole, small = Stage(tmp_path), Stage(tmp_path, 0.05)
+    shares, stride = share(full, 2), whole.stride(full, full)
+    tried = [seed + stride * number for seed, part in enumerate(shares) for number in range(part)]
+    assert sorted(tried) == list(range(full))
+    count = small.count(full)
+    assert small.stride(full, count) * (count - 1) < full
 
 
 def test_one_miss_is_a_miss() -> None:
