@@ -116,7 +116,7 @@ def _prove_row(name: str, shelf: Shelf, scale: float) -> Result:
             findings = ROWS[name].prove(Stage(Path(folder).resolve(), scale))
         seconds = time.perf_counter() - began
         today = dt.datetime.now(dt.UTC).date().isoformat()
-        result = Result(tuple(findings), seconds, today, describe_machine())
+        result = Result(tuple(findings), seconds, today, describe_machine(), shelf.state)
         shelf.keep(name, result)
     say(f"{name}: {judge(result.findings)}, {result.seconds:.0f} s")
     print("\n".join([f"\n### {ROWS[name].TITLE}\n", *draw_findings(result.findings)]), flush=True)

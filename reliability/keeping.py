@@ -28,12 +28,15 @@ class Result:
     seconds: float
     day: str
     machine: str
+    state: str
+    """Of the code that it was proven on."""
 
 
 class Shelf:
     """The results of one state of the code, at one scale."""
 
     def __init__(self, state: str, scale: float, folder: Path = FOLDER) -> None:
+        self.state = state
         self._folder = folder / f"{state}-{scale:g}"
 
     def find(self, row: str) -> Result | None:

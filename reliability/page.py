@@ -32,7 +32,10 @@ def draw_results(rows: Mapping[str, ModuleType], results: Mapping[str, Result], 
             continue
         lines += [*draw_findings(result.findings), ""]
         command = f"`make reliability ONLY={name}`"
-        lines += [f"{command}, {result.seconds:,.0f} s; {result.day}, {result.machine}.", ""]
+        lines += [
+            f"{command}, {result.seconds:,.0f} s; {result.day}, commit {result.state}, {result.machine}.",
+            "",
+        ]
     return lines
 
 

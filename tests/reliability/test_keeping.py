@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FINDINGS = (Finding("told ends lost", 0, 12_345, most=0), Finding("cycles", 7))
-_RESULT = Result(_FINDINGS, 3.5, "2026-11-28", "2 cores")
+_RESULT = Result(_FINDINGS, 3.5, "2026-11-28", "2 cores", "abc123")
 
 
 def test_a_kept_result_is_found_in_the_same_state_only(tmp_path: Path) -> None:

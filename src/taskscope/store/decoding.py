@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from taskscope.semconv import attributes as attr
 
 from . import journals
-from .heads import read_head
+from .heads import SpanHead, UnusualError, read_head
 from .records import HealthReading, LogRecord, Record, Source, SpanRecord, TaskNote
-from .wire import read_log
+from .wire import SpanBody, read_log
 
 if TYPE_CHECKING:
     from .records import AttributeValue
@@ -61,7 +61,11 @@ def decode_span(body: bytes, source: Source) -> SpanRecord:
     half of what a span costs its writer.
     """
     try:
-        span = read_head(body, _CONTRACT)
+        span: SpanHead | SpanBody = read_head(body, _CONTRACT)
+    except UnusualError:
+        span = SpanBody(body)
+        known = _CONTRACT.values()
+        span.attributes = {key: value for key, value in span.attributes.items() if key in known}
     except IndexError:
         msg = f"torn message of {len(body)} bytes"
         raise ValueError(msg) from None

@@ -17,6 +17,10 @@ from . import wire
 _STRIDES = {1: 8, 5: 4}
 
 
+class UnusualError(Exception):
+    """A field's number takes more bytes than it needs: protobuf reads that, and so does `wire.SpanBody`."""
+
+
 class SpanHead:
     """The fields of a span; fields that appear again win, as protobuf merges."""
 
@@ -37,7 +41,8 @@ class SpanHead:
 def read_head(data: bytes, wanted: Mapping[bytes, str]) -> SpanHead:  # noqa: C901, PLR0912  one branch for each field
     """The fields of a serialized span, and the attributes among `wanted` (encoded key to key).
 
-    Raises ValueError or IndexError when it is torn or no span at all.
+    Raises ValueError or IndexError when it is torn or no span at all, UnusualError when `wire.SpanBody` has
+    to read it.
     """
     head = SpanHead()
     position, end = 0, len(data)
@@ -122,7 +127,10 @@ def _read_status(head: SpanHead, data: bytes) -> None:
 
 def _step_over(data: bytes, position: int) -> int:
     """The position behind a field that is none of ours."""
+    first = data[position]
     tag, position = wire.read_varint(data, position)
+    if tag < 128 <= first:
+        raise UnusualError
     kind = tag & 7
     if kind == 0:
         return wire.read_varint(data, position)[1]

@@ -96,6 +96,7 @@ class JournalFile:
         self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         self._views: list[mmap.mmap] = []
         self._next_source = _HEAD_SIZE
+        self._sources = 0
         try:
             self._head = self._map(0, _SOURCES_END)
         except BaseException:
@@ -119,8 +120,9 @@ class JournalFile:
         if end > _SOURCES_END - len(END):
             return False
         self._head[start + CHECK.size : end + 4] = body + END
-        self._head[start : start + CHECK.size] = CHECK.pack(len(body), crc32(body))
+        self._head[start : start + CHECK.size] = CHECK.pack(len(body), _check_source(body, self._sources))
         self._next_source = end
+        self._sources += 1
         return True
 
     def tell_losses(self, losses: Losses) -> None:
@@ -164,6 +166,11 @@ def _allocate(descriptor: int, start: int, size: int) -> None:
     block = bytes(64 * 1024)  # macOS has no such call
     for position in range(start, start + size, len(block)):
         os.pwrite(descriptor, block[: start + size - position], position)
+
+
+def _check_source(body: bytes, number: int) -> int:
+    """The check of a source, which is found by its number: at another place it is another one."""
+    return crc32(body, number)
 
 
 def with_source(source: Source, body: bytes) -> bytes:
@@ -232,7 +239,7 @@ def _read_sources(data: bytes) -> list[Source]:
     while position + CHECK.size <= limit:
         size, check = CHECK.unpack_from(data, position)
         body = data[position + CHECK.size : position + CHECK.size + size]
-        if not size or len(body) < size or crc32(body) != check:
+        if not size or len(body) < size or _check_source(body, len(sources)) != check:
             break
         sources.append(split_source(body)[0])
         position += CHECK.size + size

@@ -121,3 +121,14 @@ def test_another_format_is_left_alone(file: Path) -> None:
     assert found.is_foreign
     assert found.records == []
     assert len(data) == _SEGMENTS_AT + SEGMENT_BYTES
+
+
+def test_a_source_at_another_place_is_none(file: Path) -> None:
+    """A piece of the table that was copied over another one gives no record a wrong source."""
+    data = bytearray(file.read_bytes())
+    written = read_journal(file).records
+    size = 8 + 8 + len(_SOURCES[0].resource) + len(_SOURCES[0].scope)
+    data[4096 + size : 4096 + 2 * size] = data[4096 : 4096 + size]
+    found = parse_journal(bytes(data))
+    assert len(found.records) == len(written)
+    assert _is_true(found.records, written)
