@@ -57,7 +57,7 @@ def _encoder() -> Encoder:
     return Encoder(Cleaner(Redactor()))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=1400, deadline=None)
 @given(
     _plain, _attributes, _attributes, st.sampled_from(list(SpanKind)), st.booleans(), st.booleans(),
     st.sampled_from(
@@ -96,7 +96,7 @@ def test_a_span_takes_the_bytes_of_upstreams_encoder(
     assert source.scope == expected.scope_spans[0].scope.SerializeToString()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(_attributes, st.sampled_from([None, "a body €", 5, ["x", 1], {"k": "v"}]), st.booleans())
 def test_a_log_record_takes_the_bytes_of_upstreams_encoder(
     attributes: Mapping[str, Any], body: Any, has_span: bool
