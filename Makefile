@@ -50,7 +50,7 @@ check-format: setup ## See whether ruff would format anything
 	@$(BIN)/ruff format --check --quiet . || { echo "check-format: run 'make format'" >&2; exit 1; }
 
 check-types: setup ## Check types with mypy, strict
-	@$(BIN)/mypy --no-error-summary $(wildcard src tests benchmarks reliability examples tools)
+	@$(BIN)/mypy --no-error-summary $(wildcard src tests benchmarks reliability stack collector grafana examples tools)
 
 check-contracts: setup ## Check the floors with import-linter
 	@# Without its cache: that knows a file by its age, and an import of a module by whether it existed then.

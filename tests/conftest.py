@@ -18,6 +18,16 @@ hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("house")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--stack", action="store_true", help="the proofs on the real backends: make test-stack")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the proofs on real backends to `make test-stack`: they need programs that are built first."""
+    is_stack = collection_path == config.rootpath / "tests" / "stack"
+    return True if is_stack and not config.getoption("--stack") else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _plain_children() -> None:
     """Keep the plugins of our development from the pytest of targets: a person's Python has none of them.

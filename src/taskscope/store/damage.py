@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import sqlite3
 import time
 from pathlib import Path
 from typing import Final
+
+from .exclusion import exclusively
 
 _CORRUPT: Final = frozenset({11, 26})
 """SQLITE_CORRUPT, SQLITE_NOTADB: https://sqlite.org/rescode.html."""
@@ -29,9 +29,7 @@ def set_aside(path: Path, inode: int | None) -> Path | None:
 
     `inode` is that of the file that was found damaged: a new store in its place is left alone.
     """
-    lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.lockf(lock, fcntl.LOCK_EX)
+    with exclusively(path):
         if find_inode(path) != inode or inode is None:
             return None
         aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
@@ -43,8 +41,6 @@ def set_aside(path: Path, inode: int | None) -> Path | None:
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{path}{part}").rename(f"{aside}{part}")
         return aside
-    finally:
-        os.close(lock)
 
 
 def find_inode(path: Path) -> int | None:

@@ -7,7 +7,6 @@ Every error of SQLite that a person has to know leaves as a StoreError; which ta
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import itertools
 import os
@@ -18,6 +17,7 @@ from typing import ParamSpec, TypeVar
 
 from taskscope.errors import StoreError, StoreMissingError, TaskscopeError
 
+from .exclusion import exclusively
 from .migrations import APPLICATION_ID, MIGRATIONS, migrate, read_version, refuse_newer
 
 _P = ParamSpec("_P")
@@ -56,9 +56,7 @@ def open_database(path: Path, *, create: bool, read_only: bool = False) -> sqlit
 def _prepare(path: Path) -> None:
     """Create or migrate the file under a lock: without, 33 of 320 that did so at once found it locked."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.lockf(lock, fcntl.LOCK_EX)
+    with exclusively(path):
         # Only a file that is not there yet: to close any descriptor of the database drops all locks that this
         # process holds on it, and another process then tidies away the log file that we go on writing to.
         with contextlib.suppress(FileExistsError):
@@ -68,8 +66,6 @@ def _prepare(path: Path) -> None:
             _check(connection, path)
             connection.execute("PRAGMA journal_mode = WAL")
             migrate(connection)
-    finally:
-        os.close(lock)
 
 
 def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -106,10 +102,15 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     """Refuse a file that is not ours or too new."""
-    version = read_version(connection)
+    connection.execute("BEGIN")  # one view: another process may create the tables between two looks
+    try:
+        version = read_version(connection)
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        has_tables = connection.execute("SELECT EXISTS(SELECT 1 FROM sqlite_master)").fetchone()[0]
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
     refuse_newer(version, path)
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    has_tables = connection.execute("SELECT EXISTS(SELECT 1 FROM sqlite_master)").fetchone()[0]
     if has_tables and application != APPLICATION_ID:
         msg = f"{str(path)!r} is a database of another program: set AGENT_HOME to another folder"
         raise StoreError(msg)

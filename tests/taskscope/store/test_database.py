@@ -5,6 +5,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,22 @@ connection.execute(
     "INSERT INTO process(pid, boot, start_ticks, lock, started, seen) VALUES(1, '', 0, '', 0, 0)")
 connection.execute("COMMIT")
 """
+
+
+def test_threads_create_the_store_at_once(tmp_path: Path) -> None:
+    """None finds it locked, half made or of another program: the kernel's lock knows processes only."""
+    for round_number in range(20):
+        path = tmp_path / f"{round_number}.db"
+        barrier = threading.Barrier(4)
+
+        def create(path: Path = path, barrier: threading.Barrier = barrier) -> int:
+            barrier.wait()
+            with closing(open_database(path, create=True)) as connection:
+                return int(connection.execute("PRAGMA application_id").fetchone()[0])
+
+        with ThreadPoolExecutor(4) as pool:
+            made = [pool.submit(create) for _ in range(4)]
+            assert [one.result() for one in made] == [APPLICATION_ID] * 4
 
 
 def test_sixteen_processes_create_the_store_at_once(tmp_path: Path) -> None:
