@@ -25,7 +25,7 @@ def measure(scene: Scene) -> list[Row]:
 
     The goal is for the first half; the second shows whether it goes on or was the allocator's settling.
     """
-    tasks, warm = scene.pick(full=400, quick=16, tiny=4), scene.pick(full=_WARM, quick=8, tiny=1)
+    tasks, warm = scene.pick(full=400, quick=16, tiny=4), scene.pick(full=_WARM, quick=4, tiny=1)
     repository = scene.make_repository("repository", modules=2, tests=2)
     home = scene.folder / "home"
     answer = scene.time_load("growth", home, repository, tasks, environment=scene.environment(home)).answer
