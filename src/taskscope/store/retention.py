@@ -120,11 +120,20 @@ def _forget_traces(connection: sqlite3.Connection, traces: set[bytes]) -> None:
 
 
 def _forget_rows(connection: sqlite3.Connection, before_ns: int, now_ns: int) -> None:
-    """Delete what else grows with time: processes that ended long ago, calls that are in no sum any more."""
+    """Delete what else grows with time: ended processes, calls in no sum any more, sources of what left.
+
+    The youngest source stays: its number would be given again, and others may remember whose it was.
+    """
     connection.execute(
         "DELETE FROM process WHERE ended < ? AND id NOT IN (SELECT process FROM open)", (before_ns,)
     )
     connection.execute("DELETE FROM charge WHERE time < ?", (now_ns - _CHARGES_KEPT_NS,))
+    connection.execute(
+        "DELETE FROM source WHERE id < (SELECT max(id) FROM source) "
+        "AND last_span < (SELECT coalesce(min(seq), 1 << 62) FROM span) "
+        "AND last_log < (SELECT coalesce(min(seq), 1 << 62) FROM log) "
+        "AND id NOT IN (SELECT source FROM open)"
+    )
 
 
 def _cut_log(connection: sqlite3.Connection) -> None:
