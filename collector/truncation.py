@@ -50,9 +50,7 @@ _LOG_KEYS: Final = (
     attr.REDACTION_RULES,
     attr.SIGNAL,
 )
-LOG_CONTRACT: Final = tuple(
-    key for key in CONTRACT if key in _LOG_KEYS or key.startswith(_LOG_PREFIXES)
-)
+LOG_CONTRACT: Final = tuple(key for key in CONTRACT if key in _LOG_KEYS or key.startswith(_LOG_PREFIXES))
 """Keys that stay when a log record has too many: those of `semconv/events.py`, and what is stamped on all."""
 RESOURCE_CONTRACT: Final = (
     "service.name",
@@ -69,7 +67,9 @@ RESOURCE_CONTRACT: Final = (
 def build() -> dict[str, Any]:
     """The part of the Collector's configuration."""
     shared = [
-        _rules("resource", "resource.attributes", (RESOURCE_ATTRIBUTES, RESOURCE_VALUE_BYTES), RESOURCE_CONTRACT),
+        _rules(
+            "resource", "resource.attributes", (RESOURCE_ATTRIBUTES, RESOURCE_VALUE_BYTES), RESOURCE_CONTRACT
+        ),
         _rules("scope", "scope.attributes", (SCOPE_ATTRIBUTES, SCOPE_VALUE_BYTES), ()),
     ]
     shared[1]["statements"] += [_shorten("scope.name", SCOPE_VALUE_BYTES)]
