@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Asks URLs whether they are well: `ask URL ...`; exit code 1, and a line for each that is not.
 
-The health check of containers: some images (Collector, Tempo) hold no program that could ask themselves. It is
-copied into the image as it stands, so it needs nothing but Python.
+The health check of containers: some images (Collector, Tempo) hold no program that could ask themselves.
+It is copied into the image as it stands, so it needs nothing but Python.
 """
 
 from __future__ import annotations

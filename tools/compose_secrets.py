@@ -1,7 +1,7 @@
-"""Writes what docker-compose.yml needs of this host into `.env`, readable by its owner alone: `make compose-secrets`.
+"""Writes what docker-compose.yml needs of this host into `.env`, for its owner alone: `make compose-secrets`.
 
-A password for Grafana, and the user who owns the repositories that the agent works on. What stands there already
-stays: Grafana keeps the first password in its volume, and another one here would only be wrong.
+A password for Grafana, and the user who owns the repositories that the agent works on. What stands there
+already stays: Grafana keeps the first password in its volume, and another one here would only be wrong.
 """
 
 import os
