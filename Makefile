@@ -13,7 +13,8 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-demo demo test check check-format check-lint check-types check-contracts check-docs \
-	format bench bench-peers reliability stack stack-up stack-down stack-status stack-logs test-stack lock clean
+	format bench bench-peers reliability stack stack-up stack-down stack-status stack-logs test-stack \
+	compose-secrets lock clean
 
 help: ## List what make can do
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +100,9 @@ test-stack: setup ## Prove the pipeline on the real programs
 	@$(BIN)/python -m stack build --quiet
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --stack tests/stack
 
+compose-secrets: ## Make a password for Grafana in docker-compose.yml, once, and write it into .env
+	@python="$(PYTHON)"; "$${python:-python3}" tools/compose_secrets.py
+
 # Universal, and without any registry's or machine's name. `make lock UPGRADE=--upgrade` takes newer versions.
 COMPILE_PEERS = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links $(UPGRADE)
@@ -106,6 +110,7 @@ COMPILE = $(COMPILE_PEERS) pyproject.toml
 lock: setup ## Write requirements/*.txt anew from pyproject.toml and requirements/*.in
 	@$(COMPILE) requirements/dev.in --extra all -o requirements/dev.txt
 	@$(COMPILE) requirements/demo.in --extra service -c requirements/dev.txt -o requirements/demo.txt
+	@$(COMPILE) requirements/image.in --extra all -c requirements/dev.txt -o requirements/image.txt
 	@$(COMPILE_PEERS) requirements/peers.in -o requirements/peers.txt
 
 clean: ## Remove .venv and everything that was made here

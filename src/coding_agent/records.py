@@ -115,6 +115,8 @@ class AgentSettings:
     """Where a live model writes the recording that `replay:FILE` reads; None records nothing."""
     vector_store: str = "sqlite"
     """`sqlite` (embedded) or `chroma` (extra)."""
+    chroma_url: str | None = None
+    """A Chroma server; None keeps Chroma's files in the home."""
     embedder: str = "hash"
     """`hash` (no model), or `openai:MODEL`."""
     retrieval_results: int = 8

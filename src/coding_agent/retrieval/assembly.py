@@ -78,7 +78,9 @@ def build_vector_index(settings: AgentSettings, folder: Path, name: str, embedde
         + hashlib.sha256(model.encode()).hexdigest()[:8]
     )
     if settings.vector_store == "chroma":
-        return ChromaVectorIndex(folder / f"chroma-{slug}", name, dimensions=embedder.dimensions)
+        return ChromaVectorIndex(
+            folder / f"chroma-{slug}", name, dimensions=embedder.dimensions, url=settings.chroma_url
+        )
     return SqliteVectorIndex(folder / f"vectors-{slug}.db", name, dimensions=embedder.dimensions)
 
 

@@ -1,16 +1,20 @@
 """Vectors in Chroma, an extra: approximate, for collections that are too large to scan.
 
-Vectors are always our own: Chroma's default embedding function would download a model. One client serves a
-path in a process, since Chroma refuses a second one with other settings.
+Either in a folder of the agent's home or on a server of its own. Vectors are always our own: Chroma's default
+embedding function would download a model. One client serves a place in a process, since Chroma refuses a
+second one with other settings.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import threading
 from array import array
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from coding_agent.errors import ToolMissingError
 
@@ -31,22 +35,27 @@ _DELETE_BATCH = 1_000
 
 
 class ChromaVectorIndex:
-    """Vectors of one collection in a Chroma folder."""
+    """Vectors of one collection in a Chroma folder, or on the Chroma server of `url`.
 
-    def __init__(self, path: Path, name: str, *, dimensions: int) -> None:
+    A server keeps those of all repositories side by side, so there the folder is a part of the name.
+    """
+
+    def __init__(self, path: Path, name: str, *, dimensions: int, url: str | None = None) -> None:
         self.name = name
         self.dimensions = dimensions
         self._path = path
+        self._url = url
+        place = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        self._collection_name = f"{name}-{place}" if url else name
 
     def search(self, vector: Vector, *, limit: int, min_similarity: float = -1.0) -> Ranking[str]:
         """Return the ids nearest by cosine similarity, which is the score; ties by id."""
         _load()  # a missing package is told even where nothing was kept yet
-        if not vector or limit < 1 or not self._path.exists():
-            return Ranking((), 0)
-        collection = self._collection()
-        count = collection.count()
+        collection = self._find_collection() if vector and limit > 0 else None
+        count = collection.count() if collection is not None else 0
         if not count:
             return Ranking((), 0)
+        assert collection is not None
         found = collection.query(
             query_embeddings=[self._dense(vector)], n_results=min(limit, count), include=["distances"]
         )
@@ -74,29 +83,46 @@ class ChromaVectorIndex:
 
     def ids(self) -> set[str]:
         """Return all ids."""
-        if not self._path.exists():
-            return set()
-        return set(self._collection().get(include=[])["ids"])
+        collection = self._find_collection()
+        return set() if collection is None else set(collection.get(include=[])["ids"])
 
     def reset(self, reason: str) -> None:
         """Drop the collection; a folder that Chroma cannot open at all has to be removed by hand."""
         _log.warning("chroma collection %s in %s is begun anew: %s", self.name, self._path, reason)
-        self._client().delete_collection(self.name)
+        self._client().delete_collection(self._collection_name)
+
+    def _find_collection(self) -> Any:
+        """Return the collection, None when nothing was kept yet: a question makes nothing."""
+        if self._url is None:
+            return self._collection() if self._path.exists() else None
+        client = self._client()
+        try:
+            return client.get_collection(self._collection_name, embedding_function=None)
+        except _load().errors.NotFoundError:
+            return None
 
     def _collection(self) -> Any:
         return self._client().get_or_create_collection(
-            self.name, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
+            self._collection_name, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
         )
 
     def _client(self) -> Any:
         with _clients_lock:
-            key = str(self._path)
+            key = self._url or str(self._path)
             if key not in _clients:
                 chromadb = _load()
-                make_private(self._path)
                 settings = chromadb.config.Settings(anonymized_telemetry=False)
-                _clients[key] = chromadb.PersistentClient(path=key, settings=settings)
+                _clients[key] = self._connect(chromadb, settings)
             return _clients[key]
+
+    def _connect(self, chromadb: Any, settings: Any) -> Any:
+        if self._url is None:
+            make_private(self._path)
+            return chromadb.PersistentClient(path=str(self._path), settings=settings)
+        parts = urlsplit(self._url)
+        is_secure = parts.scheme == "https"
+        port = parts.port or (443 if is_secure else 80)
+        return chromadb.HttpClient(host=parts.hostname or "", port=port, ssl=is_secure, settings=settings)
 
     def _dense(self, vector: Vector) -> list[float]:
         if not isinstance(vector, Mapping):
@@ -111,6 +137,7 @@ def _load() -> Any:
     try:
         import chromadb
         import chromadb.config
+        import chromadb.errors
     except ModuleNotFoundError as error:
         msg = "vector store 'chroma' needs the package 'chromadb', which is not installed"
         raise ToolMissingError(

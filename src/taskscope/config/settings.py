@@ -161,6 +161,12 @@ class Settings:
     metrics_host: str = _setting(
         _WORD, "127.0.0.1", "The address that `serve` listens on.", plain="METRICS_HOST"
     )
+    serve_in_container: bool = _setting(
+        kinds.flag(),
+        default=False,
+        doc="That METRICS_HOST may be any address, since this is a container whose port is published on the "
+        "loopback of its host and nowhere else.",
+    )
     metrics_port: int = _setting(
         kinds.whole(0, 65535),
         8000,
@@ -250,6 +256,13 @@ class Settings:
         "sqlite",
         "Where vectors are kept; chroma is an extra.",
         plain="AGENT_VECTOR_STORE",
+    )
+    chroma_url: str | None = _setting(
+        kinds.url(*_WEB),
+        None,
+        "A Chroma server for vector_store chroma, such as http://localhost:8001.",
+        plain="AGENT_CHROMA_URL",
+        default_text="a folder in home",
     )
     retrieval_results: int = _setting(
         kinds.whole(1, 100), 8, "How many passages a retrieval returns.", plain="AGENT_RETRIEVAL_RESULTS"

@@ -58,9 +58,10 @@ def serve(
 ) -> int:
     """Serve until SIGTERM (returns 0) or Ctrl-C (returns 130); `on_check` hears of each run of a check.
 
-    UsageError for an address beyond this machine, TaskscopeError when it cannot listen there.
+    UsageError for an address beyond this machine or container, TaskscopeError when it cannot listen there.
     """
-    refuse_open_host(settings.metrics_host)
+    if not settings.serve_in_container:
+        refuse_open_host(settings.metrics_host)
     with contextlib.closing(_listen(settings)) as listener:
         registry = CollectorRegistry()
         readers = () if settings.disabled else (make_prometheus_reader(registry),)

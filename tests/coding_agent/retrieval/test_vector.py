@@ -1,34 +1,74 @@
-"""Laws that every vector index keeps, the embedded one and Chroma alike."""
+"""Laws that every vector index keeps: the embedded one, Chroma in a folder and a Chroma server alike."""
 
 from __future__ import annotations
 
 import importlib.util
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
+from coding_agent.records import AgentSettings
+from coding_agent.retrieval.assembly import build_skill_index
 from coding_agent.retrieval.chroma import ChromaVectorIndex
 from coding_agent.retrieval.vector import SqliteVectorIndex, VectorIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
-HAS_CHROMA = importlib.util.find_spec("chromadb") is not None
+needs_chroma = pytest.mark.skipif(
+    importlib.util.find_spec("chromadb") is None, reason="the extra chroma is not installed"
+)
 KINDS = [
-    SqliteVectorIndex,
-    pytest.param(
-        ChromaVectorIndex,
-        marks=pytest.mark.skipif(not HAS_CHROMA, reason="the extra chroma is not installed"),
-    ),
+    "sqlite",
+    pytest.param("chroma folder", marks=needs_chroma),
+    pytest.param("chroma server", marks=needs_chroma),
 ]
+READY_SECONDS = 60
 Open: TypeAlias = "Callable[[str], VectorIndex]"
+
+
+@pytest.fixture(scope="module")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Chroma server on a free port, the program that Chroma's image runs."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program = Path(sys.executable).with_name("chroma")
+    data = tmp_path_factory.mktemp("chroma-server")
+    arguments: list[str | Path] = [program, "run", "--path", data, "--host", "127.0.0.1", "--port", str(port)]
+    log = data.with_name("chroma-server.log")
+    with log.open("wb") as output, subprocess.Popen(arguments, stdout=output, stderr=output) as server:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/api/v2/heartbeat", server, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.kill()
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    pytest.fail(f"the Chroma server did not come up: {log.read_text()}")
 
 
 @pytest.fixture(params=KINDS)
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], VectorIndex]:
-    place = tmp_path / "index" / ("v.db" if request.param is SqliteVectorIndex else "chroma")
-    return lambda name: request.param(place, name, dimensions=4)
+    folder = tmp_path / "index"
+    if request.param == "sqlite":
+        return lambda name: SqliteVectorIndex(folder / "v.db", name, dimensions=4)
+    url = request.getfixturevalue("server_url") if request.param == "chroma server" else None
+    return lambda name: ChromaVectorIndex(folder / "chroma", name, dimensions=4, url=url)
 
 
 def test_an_index_never_filled_is_empty_and_makes_no_file(opened: Open, tmp_path: Path) -> None:
@@ -99,7 +139,7 @@ def test_vectors_of_another_length_are_not_compared(tmp_path: Path) -> None:
     assert (ranking.ids(), ranking.candidates) == (["new"], 1)
 
 
-@pytest.mark.skipif(not HAS_CHROMA, reason="the extra chroma is not installed")
+@needs_chroma
 def test_chroma_collections_share_a_folder_not_their_ids(tmp_path: Path) -> None:
     """`codebase` and `skills` are served by one client and hold their own."""
     codebase = ChromaVectorIndex(tmp_path / "chroma", "codebase", dimensions=4)
@@ -108,3 +148,40 @@ def test_chroma_collections_share_a_folder_not_their_ids(tmp_path: Path) -> None
     skills.upsert({"b": {0: 1.0}})
     assert (codebase.ids(), skills.ids()) == ({"a"}, {"b"})
     assert codebase._client() is skills._client()
+
+
+@needs_chroma
+def test_homes_share_a_server_not_their_collections(tmp_path: Path, server_url: str) -> None:
+    """Two homes keep collections of one name side by side on a server; each resets its own alone."""
+    indexes = [
+        ChromaVectorIndex(tmp_path / home / "chroma", "codebase", dimensions=4, url=server_url)
+        for home in ("ann", "ben")
+    ]
+    for index, key in zip(indexes, "ab", strict=True):
+        index.upsert({key: {0: 1.0}})
+    assert [index.ids() for index in indexes] == [{"a"}, {"b"}]
+    indexes[0].reset("damaged")
+    assert [index.ids() for index in indexes] == [set(), {"b"}]
+
+
+@needs_chroma
+def test_the_settings_lead_to_the_server(tmp_path: Path, server_url: str) -> None:
+    """With `chroma_url` the agent's collections are on the server, and none of them in the home."""
+    home = tmp_path / "home"
+    skills = build_skill_index(AgentSettings(home=home, vector_store="chroma", chroma_url=server_url))
+    skills.replace({"missing_colon": "adds a colon"})
+    with urllib.request.urlopen(
+        f"{server_url}/api/v2/tenants/default_tenant/databases/default_database/collections", timeout=5
+    ) as answer:
+        assert b'"name":"skills-' in answer.read()
+    assert list(home.rglob("chroma*")) == []
+
+
+@needs_chroma
+def test_a_server_that_is_down_is_told(tmp_path: Path) -> None:
+    """Nothing is said to be empty because nobody answered."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    index = ChromaVectorIndex(tmp_path / "chroma", "codebase", dimensions=4, url=f"http://127.0.0.1:{port}")
+    with pytest.raises(ValueError, match="Could not connect to a Chroma server"):
+        index.ids()

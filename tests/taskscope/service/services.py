@@ -114,7 +114,7 @@ def running_service(home: Path, folder: Path, *command: str, **variables: str) -
     assert "listening on http://" in line, line + process.stderr.read()
     for stream in (process.stderr, *(() if command else (process.stdout,))):
         threading.Thread(target=stream.read, daemon=True).start()
-    url = line.split()[3].rstrip(",")
+    url = line.split()[3].rstrip(",").replace("//0.0.0.0:", "//127.0.0.1:")
     try:
         with httpx.Client(base_url=url, timeout=PATIENCE_S) as client:
             wait_until(lambda: client.get("/health/startup").status_code, lambda code: code == 200)

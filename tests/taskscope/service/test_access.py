@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import socket
 import stat
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from taskscope.errors import StoreError, UsageError
 from taskscope.service import access
 from taskscope.service.access import INTAKE_PATHS, OPEN_PATHS, is_loopback, load_token, refuse_open_host
 
-from .services import Service, environment
+from .services import Service, environment, running_service
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -158,6 +159,33 @@ def test_serve_refuses_in_one_line(tmp_path: Path) -> None:
         code, message = serve(METRICS_PORT=str(taken.getsockname()[1]))
     assert (code, message.count("\n")) == (3, 1), message
     assert "Address already in use" in message
+
+
+def find_own_address() -> str:
+    """An address of this machine that is no loopback; what goes by it comes from outside, to a server."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing, only chooses a route (RFC 5737)
+        except OSError:
+            pytest.skip("this machine has no other address than loopback")
+        return str(probe.getsockname()[0])
+
+
+def test_from_outside_its_container_no_more_is_open_than_numbers_and_states(tmp_path: Path) -> None:
+    """In a container every address is listened on; by a published port the probes and numbers answer, all
+    else needs the token, OTLP too, and another Host than loopback still gets nothing.
+    """
+    address = find_own_address()
+    with running_service(
+        tmp_path / "home", tmp_path, METRICS_HOST=ANYWHERE, TASKSCOPE_SERVE_IN_CONTAINER="true"
+    ) as service:
+        port = service.url.rpartition(":")[2]
+        outside = f"http://{address}:{port}"
+        published = {"Host": "127.0.0.1:8000"}
+        for method, path in routes(service):
+            status = service.client.request(method, outside + path, headers=published).status_code
+            assert (status != 401) == (path in OPEN_PATHS), (method, path, status)
+            assert service.client.request(method, outside + path).status_code == 403, (method, path)
 
 
 def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
