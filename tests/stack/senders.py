@@ -86,8 +86,8 @@ def encode_spans(spans: Iterable[Span], resource: Mapping[str, object] | None = 
     return request.SerializeToString()
 
 
-def encode_logs(records: Iterable[tuple[object, Mapping[str, object]]]) -> bytes:
-    """A request of log records, each its body and its attributes."""
+def encode_logs(records: Iterable[tuple[object, Mapping[str, object]]], event: str = "") -> bytes:
+    """A request of log records, each its body and its attributes; None is no body."""
     request = ExportLogsServiceRequest()
     group = request.resource_logs.add()
     group.resource.attributes.extend(make_attributes({"service.name": SERVICE}))
@@ -97,7 +97,8 @@ def encode_logs(records: Iterable[tuple[object, Mapping[str, object]]]) -> bytes
             time_unix_nano=time.time_ns(),
             severity_number=SeverityNumber.SEVERITY_NUMBER_INFO,
             severity_text="INFO",
-            body=make_value(body),
+            body=None if body is None else make_value(body),
+            event_name=event,
             attributes=make_attributes(attributes),
         )
     return request.SerializeToString()
