@@ -2,7 +2,7 @@
 
 `python -m collector.exposure --config=FILE ...`, with the arguments of the Collector, reads the files as it
 does: merged, with the environment's variables. It names each listener that other hosts reach without both,
-and fails when there is one. Container networks whose ports are published on loopback alone have no need of it.
+and fails when there is one. Container networks whose ports are published on loopback alone do not need it.
 """
 
 from __future__ import annotations
