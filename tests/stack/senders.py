@@ -169,10 +169,17 @@ class Sender:
         return is_taken
 
 
+def trace_of(span_id: bytes) -> bytes:
+    """The trace of a span that `make_requests` made."""
+    return span_id * 2
+
+
 def make_requests(items: int, padding: int = 0) -> list[tuple[str, set[str], bytes]]:
     """A request of each signal with so many new records: signal, their ids, body."""
     filling: dict[str, Any] = {"filling": os.urandom(padding // 2).hex()} if padding else {}
-    spans = [Span(attributes=filling) for _ in range(items)]
+    spans = [Span(attributes=filling, span_id=os.urandom(8)) for _ in range(items)]
+    for span in spans:
+        span.trace_id = trace_of(span.span_id)
     logs, points = ({os.urandom(8).hex() for _ in range(items)} for _ in range(2))
     return [
         ("traces", {span.span_id.hex() for span in spans}, encode_spans(spans)),
