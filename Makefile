@@ -13,7 +13,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-demo demo test check check-format check-lint check-types check-contracts check-docs \
-	format bench bench-peers reliability stack stack-up stack-down stack-status stack-logs test-stack \
+	format bench bench-peers reliability stack stack-up stack-down stack-status stack-logs fleet test-stack \
 	compose-secrets lock clean
 
 help: ## List what make can do
@@ -95,6 +95,9 @@ stack-status: setup ## See which of them run, where, and whether they are ready
 
 stack-logs: setup ## See what they wrote last; LINES=100 for more
 	@$(BIN)/python -m stack logs $(if $(LINES),--lines $(LINES)) $(ONLY)
+
+fleet: setup ## Fill the stack that runs with real runs: good, failing, stuck, killed, expensive; ONLY="good killed"
+	@$(BIN)/python -m stack.fleet $(if $(ONLY),--only $(ONLY)) $(if $(STAY),--stay $(STAY))
 
 test-stack: setup ## Prove the pipeline on the real programs
 	@$(BIN)/python -m stack build --quiet
