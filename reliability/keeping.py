@@ -1,4 +1,4 @@
-"""Results kept by commit, so that a run that was stopped goes on where it was.
+"""Results kept by the last commit that changed what is proven, so that a stopped run goes on where it was.
 
 A tree that differs from its commit has a key of its own, by what differs.
 """
@@ -16,7 +16,7 @@ from benchmarks.scene import ROOT
 from .findings import Finding
 
 FOLDER = ROOT / ".reliability_cache"
-_PROVEN = ("src/taskscope", "reliability", "benchmarks")
+_PROVEN = ("src/taskscope", "reliability")
 _SHORT = 12
 
 
@@ -61,8 +61,8 @@ class Shelf:
 
 
 def tell_state() -> str:
-    """The commit, and what the proven code differs from it by."""
-    commit = _git("rev-parse", f"--short={_SHORT}", "HEAD").strip()
+    """The last commit that changed what is proven, and what the proven code differs from it by."""
+    commit = _git("log", "-1", "--format=%H", "--", *_PROVEN)[:_SHORT]
     changes = _git("diff", "HEAD", "--", *_PROVEN) + _git("status", "--porcelain", "--", *_PROVEN)
     return commit if not changes else f"{commit}+{hashlib.sha256(changes.encode()).hexdigest()[:_SHORT]}"
 

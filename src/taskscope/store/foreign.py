@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .foreign_points import ForeignPoint
     from .records import LogRecord, SpanRecord
 
-_SOURCES_REMEMBERED = 1024
 _LABEL_VALUES_LIMIT = LABEL_VALUES_LIMIT // 2
 
 _KNOWN_SPAN = "SELECT 1 FROM span WHERE trace = ? AND parent IS ? AND span = ?"
@@ -74,7 +73,6 @@ class ForeignIngest(Ingest):
             for span in new:
                 role = find_foreign_role(span.attributes, span.kind)
                 ledger.enter_foreign(self._connection, span, role)
-        self._forget_sources()
         return Counter()
 
     def write_logs(self, logs: Sequence[LogRecord], refused: int = 0) -> Counter[str]:
@@ -82,7 +80,6 @@ class ForeignIngest(Ingest):
         with self._transaction():
             new = self._new_logs(logs)
             self.write(new, _refusals("logs", refused))
-        self._forget_sources()
         return Counter()
 
     def write_points(self, points: Sequence[ForeignPoint], refused: int = 0) -> Counter[str]:
@@ -118,10 +115,6 @@ class ForeignIngest(Ingest):
             if said[key] > known[key]:
                 new.append(log)
         return new
-
-    def _forget_sources(self) -> None:
-        if len(self._sources) > _SOURCES_REMEMBERED:
-            self._sources.clear()
 
 
 def _refusals(signal: str, refused: int) -> Accounts:

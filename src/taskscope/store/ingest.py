@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
@@ -26,6 +26,7 @@ from .roles import Role, find_role
 from .tally import STORE, LabelLimit, Tally, count_calls
 
 if TYPE_CHECKING:
+    from .journals import JournalRecord
     from .processes import Process
 
 
@@ -45,6 +46,7 @@ class Ingest:
         self._process_id = process_id
         self._labels = LabelLimit(connection)
         self._sources: dict[Source, int] = {}
+        """Numbers in the table, known for one transaction."""
         self._open: set[bytes] = set()
 
     def connect(self, connection: sqlite3.Connection) -> None:
@@ -84,10 +86,8 @@ class Ingest:
         for left in find_left(folder):
             try:
                 spans += self._bring_home(left)
-            except (ValueError, OverflowError, sqlite3.IntegrityError, sqlite3.DataError):
+            except _UNSTORABLE:
                 left.set_aside()  # one that cannot be stored must not keep the others, nor this process, out
-            else:
-                left.remove()
         for process, end_ns in find_dead(self._connection, folder):
             spans += self._bury(process, end_ns)
             with contextlib.suppress(OSError):  # its row says now that it ended, so nobody asks for the file
@@ -132,19 +132,61 @@ class Ingest:
         return starts, closed
 
     def _bring_home(self, left: LeftJournal) -> int:
+        """Replay a journal and delete it; one is kept, as damaged, that has a record which no table takes."""
+        try:
+            spans = self._replay(left, left.remains.records)
+        except _UNSTORABLE:
+            spans = self._replay_apart(left, left.remains.records)
+            spans = self._replay(left, (), spans)
+            left.set_aside()
+        else:
+            left.remove()
+        return spans
+
+    def _replay(self, left: LeftJournal, records: Sequence[JournalRecord], before: int = 0) -> int:
+        """Store the last records of a dead process and close what it has open, `before` spans being home."""
         with self._transaction():
             process_id, seq = left.enter(self._connection)
             if process_id is None:  # somebody else was faster
-                return 0
-            records, accounts = left.records_after(seq, left.known_losses(self._connection))
+                return before
+            batch, accounts = left.read_after(seq, records)
+            left.add_losses(accounts, self._connection)
             tally = Tally(self._labels)
-            self._store(records, tally, accounts, process_id, None)
-            end_ns = max([left.last_sign_ns, *map(_time_of, records)])
-            closed = self._close_open(process_id, end_ns, tally)
-            spans = closed + sum(isinstance(one, SpanRecord) and not one.is_open for one in records)
+            self._store(batch, tally, accounts, process_id, None)
+            end_ns = max([left.last_sign_ns, *map(_time_of, batch or left.read_after(0)[0])])
+            spans = before + self._close_open(process_id, end_ns, tally) + _count_ended(batch)
             self._tell_recovery(left.source, spans, tally)
             tally.write(self._connection)
         return spans
+
+    def _replay_apart(self, left: LeftJournal, records: Sequence[JournalRecord]) -> int:
+        """Store what can be stored, in halves down to the single record that cannot, which is counted."""
+        with contextlib.suppress(*_UNSTORABLE):
+            return self._replay_some(left, records)
+        if len(records) == 1:
+            return self._replay_some(left, records, is_dropped=True)
+        middle = len(records) // 2
+        return self._replay_apart(left, records[:middle]) + self._replay_apart(left, records[middle:])
+
+    def _replay_some(
+        self, left: LeftJournal, records: Sequence[JournalRecord], *, is_dropped: bool = False
+    ) -> int:
+        with self._transaction():
+            process_id, seq = left.enter(self._connection)
+            if process_id is None:
+                return 0
+            batch, accounts = left.read_after(seq, records)
+            if is_dropped:
+                accounts.dropped += left.count_lost(batch)
+                batch = []
+            tally = Tally(self._labels)
+            self._store(batch, tally, accounts, process_id, None)
+            self._connection.execute(
+                "UPDATE process SET journal_seq = max(journal_seq, ?) WHERE id = ?",
+                (records[-1].seq, process_id),
+            )
+            tally.write(self._connection)
+        return _count_ended(batch)
 
     def _bury(self, process: Process, end_ns: int) -> int:
         with self._transaction():
@@ -180,10 +222,10 @@ class Ingest:
             with transaction(self._connection):
                 yield
         except BaseException:
-            # Learned within the transaction, so perhaps untrue now.
-            self._labels.forget()
-            self._sources.clear()
+            self._labels.forget()  # learned within the transaction, so perhaps untrue now
             raise
+        finally:
+            self._sources.clear()  # another process may let go those that nothing stands behind
 
     def _mark_ended(self, process_id: int | None, ended_ns: int) -> None:
         self._connection.execute(
@@ -197,9 +239,12 @@ class Ingest:
     def _find_source(self, source: Source) -> int:
         number = self._sources.get(source)
         if number is None:
-            self._connection.execute("INSERT OR IGNORE INTO source(resource, scope) VALUES(?, ?)", source)
-            row = self._connection.execute("SELECT id FROM source WHERE resource = ? AND scope = ?", source)
-            number = self._sources[source] = int(row.fetchone()[0])
+            find = "SELECT id FROM source WHERE resource = ? AND scope = ?"
+            row = self._connection.execute(find, source).fetchone()
+            if row is None:
+                self._connection.execute("INSERT INTO source(resource, scope) VALUES(?, ?)", source)
+                row = self._connection.execute(find, source).fetchone()
+            number = self._sources[source] = int(row[0])
         return number
 
     def _insert_open(self, spans: Sequence[Stored], process_id: int | None) -> None:
@@ -244,6 +289,7 @@ class Ingest:
         ]
         columns = ("source", "trace", "span", "parent", "role", "start", "stop", "bytes", "body")
         insert_many(self._connection, "span", columns, rows)
+        self._note_last("last_span", rows)
         for record, role, _ in spans:
             tally.add_span(record, role)
             if role is Role.AGENT:
@@ -266,6 +312,15 @@ class Ingest:
         ]
         columns = ("source", "time", "severity", "event", "task", "trace", "span", "bytes", "body")
         insert_many(self._connection, "log", columns, rows)
+        self._note_last("last_log", rows)
+
+    def _note_last(self, column: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Keep with the sources of rows, each one's first column, that they are needed until these leave."""
+        if rows:
+            last = self._connection.execute("SELECT last_insert_rowid()").fetchone()[0]
+            statement = f"UPDATE source SET {column} = ? WHERE id = ?"  # noqa: S608  our own words
+            for source_id in {row[0] for row in rows}:
+                self._connection.execute(statement, (last, source_id))
 
     def _summarize(self, ended: Sequence[Stored], opened: Sequence[Stored]) -> None:
         """Keep one row for each trace: listing them by GROUP BY takes a second on a million spans."""
@@ -321,6 +376,9 @@ class Ingest:
         )
 
 
+_UNSTORABLE: Final = (ValueError, OverflowError, sqlite3.IntegrityError, sqlite3.DataError)
+"""Errors that speak of a record and not of the store."""
+
 # A start may be recorded twice, the second time with what the span says of itself.
 _MERGE_OPEN = "(process, span) DO UPDATE SET role = excluded.role, body = excluded.body"
 _MERGE_SUMMARY = """(trace) DO UPDATE SET
@@ -365,6 +423,10 @@ def _split(batch: Iterable[Record]) -> tuple[dict[bytes, SpanRecord], list[SpanR
             starts.pop(record.span_id, None)
             ends.append(record)
     return starts, ends
+
+
+def _count_ended(batch: Iterable[Record]) -> int:
+    return sum(isinstance(one, SpanRecord) and not one.is_open for one in batch)
 
 
 def _time_of(record: Record) -> int:

@@ -117,11 +117,20 @@ _M004_JOURNAL = (
     "CREATE INDEX process_lock ON process(lock)",
 )
 
+_M005_SOURCES_LEAVE = (
+    # The last row of each signal that a source stands behind: when older ones are all that left, it may go.
+    "ALTER TABLE source ADD COLUMN last_span INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE source ADD COLUMN last_log INTEGER NOT NULL DEFAULT 0",
+    """UPDATE source SET last_span = coalesce((SELECT max(seq) FROM span), 0),
+        last_log = coalesce((SELECT max(seq) FROM log), 0)""",
+)
+
 MIGRATIONS = (
     ("m001_first_store", _M001_FIRST_STORE),
     ("m002_shipping", _M002_SHIPPING),
     ("m003_foreign_senders", _M003_FOREIGN_SENDERS),
     ("m004_journal", _M004_JOURNAL),
+    ("m005_sources_leave", _M005_SOURCES_LEAVE),
 )
 """Name and statements of every step; a store's version is the number of steps it has taken."""
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,9 +24,11 @@ from .accounts import Accounts
 from .decoding import NO_SOURCE, decode, decode_log
 from .journals import SUFFIX, Remains, read_journal
 from .processes import Identity, enter_process, find_process, is_owner_alive
+from .records import LogRecord, SpanRecord
 
 if TYPE_CHECKING:
-    from .records import LogRecord, Record, Source
+    from .journals import JournalRecord
+    from .records import Record, Source
 
 _UNKNOWN = Identity(0, "", 0)
 _SIGNALS = ("traces", "logs")
@@ -61,30 +64,50 @@ class LeftJournal:
             return enter_process(connection, identity, lock, started_ns), 0
         return None if process.ended_ns is not None else process.id, process.journal_seq
 
-    def known_losses(self, connection: sqlite3.Connection) -> tuple[int, int]:
-        """Spans and log records whose loss the process told itself."""
-        row = connection.execute(
-            "SELECT lost_spans, lost_logs FROM process WHERE lock = ?", (self.path.with_suffix(".lock").name,)
-        ).fetchone()
-        return (row[0], row[1]) if row is not None else (0, 0)
-
-    def records_after(self, seq: int, known_losses: tuple[int, int]) -> tuple[list[Record], Accounts]:
-        """The records that were not stored yet, and the count of those that are gone."""
+    def read_after(
+        self, seq: int, records: Sequence[JournalRecord] | None = None
+    ) -> tuple[list[Record], Accounts]:
+        """Those of the journal's records, or of `records`, that were not stored yet; errors are counted."""
         accounts = Accounts()
-        records: list[Record] = []
-        for record in self.remains.records:
+        read: list[Record] = []
+        for record in self.remains.records if records is None else records:
             if record.seq > seq:
                 try:
-                    records.append(decode(record.kind, record.source, record.body))
+                    read.append(decode(record.kind, record.source, record.body))
                 except ValueError as error:
                     accounts.errors["store", type(error).__name__] += 1
+        return read, accounts
+
+    def add_losses(self, accounts: Accounts, connection: sqlite3.Connection) -> None:
+        """Count the records that are in no file, but for those whose loss the process told itself."""
+        lock = self.path.with_suffix(".lock").name
+        row = connection.execute("SELECT lost_spans, lost_logs FROM process WHERE lock = ?", (lock,))
+        told = row.fetchone() or (0, 0)
         losses = self.remains.losses
-        for signal, lost, known in zip(_SIGNALS, losses[:2], known_losses, strict=True):
+        for signal, lost, known in zip(_SIGNALS, losses[:2], told, strict=True):
             accounts.dropped[signal, "queue_full"] += max(lost - known, 0)
         for signal, waiting in zip(_SIGNALS, losses[2:], strict=True):
             accounts.dropped[signal, "shutdown"] += waiting
         accounts.dropped = +accounts.dropped
-        return records, accounts
+
+    def count_lost(self, records: Iterable[Record]) -> Counter[tuple[str, str]]:
+        """What is lost with records that no table takes, by signal and reason.
+
+        A span is lost once: with its end, or with its start if it never ended.
+        """
+        lost: Counter[tuple[str, str]] = Counter()
+        for record in records:
+            if isinstance(record, LogRecord):
+                lost["logs", "encode_error"] += 1
+            elif isinstance(record, SpanRecord) and (not record.is_open or not self._has_end_of(record)):
+                lost["traces", "encode_error"] += 1
+        return lost
+
+    def _has_end_of(self, start: SpanRecord) -> bool:
+        return any(
+            isinstance(one, SpanRecord) and one.span_id == start.span_id and not one.is_open
+            for one in self.read_after(0)[0]
+        )
 
     def set_aside(self) -> None:
         """Keep the file under a name that is not looked at again."""

@@ -89,15 +89,18 @@ def _share_used(connection: sqlite3.Connection, limits: Limits) -> float:
 def _expire(connection: sqlite3.Connection, table: str, before_ns: int, note_expired: NoteExpired) -> int:
     """Delete those of the oldest rows of a table that are from before a time; how many."""
     time_column = "stop" if table == "span" else "time"
-    rows = connection.execute(
-        f"SELECT seq, {time_column}, trace FROM {table} ORDER BY seq LIMIT {_SLICE}"  # noqa: S608  our own words
+    oldest = f"SELECT seq, {time_column} AS time, trace FROM {table} ORDER BY seq LIMIT {_SLICE}"  # noqa: S608  our own words
+    # Chosen by SQLite: what stays, and that is mostly all, never becomes objects of ours.
+    leaving = connection.execute(
+        f"SELECT seq, trace FROM ({oldest}) WHERE time < ?",  # noqa: S608  our own words
+        (before_ns,),
     ).fetchall()
-    leaving = [(seq, trace) for seq, time_ns, trace in rows if time_ns < before_ns]
     if not leaving:
         return 0
     numbers = [seq for seq, _ in leaving]
     note_expired(connection, _SIGNALS[table], numbers)
-    if len(numbers) == len(rows):
+    until = connection.execute(f"SELECT count(*) FROM {table} WHERE seq <= ?", (numbers[-1],)).fetchone()[0]  # noqa: S608  our own words
+    if len(numbers) == until:
         connection.execute(f"DELETE FROM {table} WHERE seq <= ?", (numbers[-1],))  # noqa: S608  our own words
     else:
         connection.executemany(f"DELETE FROM {table} WHERE seq = ?", [(seq,) for seq in numbers])  # noqa: S608  our own words
@@ -120,11 +123,20 @@ def _forget_traces(connection: sqlite3.Connection, traces: set[bytes]) -> None:
 
 
 def _forget_rows(connection: sqlite3.Connection, before_ns: int, now_ns: int) -> None:
-    """Delete what else grows with time: processes that ended long ago, calls that are in no sum any more."""
+    """Delete what else grows with time: ended processes, calls in no sum any more, sources of what left.
+
+    The youngest source stays: its number would be given again, and others may remember whose it was.
+    """
     connection.execute(
         "DELETE FROM process WHERE ended < ? AND id NOT IN (SELECT process FROM open)", (before_ns,)
     )
     connection.execute("DELETE FROM charge WHERE time < ?", (now_ns - _CHARGES_KEPT_NS,))
+    connection.execute(
+        "DELETE FROM source WHERE id < (SELECT max(id) FROM source) "
+        "AND last_span < (SELECT coalesce(min(seq), 1 << 62) FROM span) "
+        "AND last_log < (SELECT coalesce(min(seq), 1 << 62) FROM log) "
+        "AND id NOT IN (SELECT source FROM open)"
+    )
 
 
 def _cut_log(connection: sqlite3.Connection) -> None:

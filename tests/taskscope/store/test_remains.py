@@ -194,19 +194,43 @@ def test_a_failed_recovery_may_be_tried_again(store: Store) -> None:
     assert _stored_spans(store) == [span.span_id for span in spans]
 
 
-def test_a_journal_that_cannot_be_stored_keeps_nobody_out(store: Store) -> None:
-    """It is set aside under another name, and the others are brought home."""
+@pytest.mark.parametrize("poison", [0, 2, 4])
+def test_a_record_that_no_table_takes_keeps_no_other_out(store: Store, poison: int) -> None:
+    """All others are brought home, it is counted as dropped, and its journal is kept under another name."""
     store.session.write([], Accounts())
-    _die_with(store.path, [make_span("poison")])
-    _die_with(store.path, [make_span("good")])
+    names = ["good"] * 5
+    names[poison] = "poison"
+    spans = [make_span(name) for name in names]
+    _die_with(store.path, spans)
+    _die_with(store.path, [make_span("other")])
     with closing(_writable(store.path)) as other:
         other.execute(
-            "CREATE TRIGGER fault BEFORE INSERT ON trace WHEN NEW.root_name = 'poison' "
+            "CREATE TRIGGER fault BEFORE INSERT ON span WHEN instr(NEW.body, CAST('poison' AS BLOB)) "
             "BEGIN SELECT raise(ABORT, 'no'); END"
         )
-    assert store.session.recover() == 1
+    assert store.session.recover() == 5
+    assert len(_stored_spans(store)) == 5
+    assert spans[poison].span_id not in _stored_spans(store)
     left = [path.name for path in (store.path.parent / "journal").iterdir() if "journal" in path.name]
     assert [name.endswith(".journal.damaged") for name in left] == [True]
+    counts = _counts(store)
+    assert counts["dropped"] == {("traces", "store", "encode_error"): 1}
+    assert store.session.recover() == 0
+    assert _counts(store) == counts
+
+
+def test_a_span_whose_start_no_table_takes_is_lost_once(store: Store) -> None:
+    """With its end if it has one, with its start if it was open at the kill."""
+    store.session.write([], Accounts())
+    ended, killed = make_span("ended"), make_span("killed")
+    _die_with(store.path, [_opened(ended), ended, _opened(killed)])
+    with closing(_writable(store.path)) as other:
+        for table in ("span", "open"):
+            other.execute(
+                f"CREATE TRIGGER fault_{table} BEFORE INSERT ON {table} BEGIN SELECT raise(ABORT, 'no'); END"
+            )
+    assert store.session.recover() == 0
+    assert _counts(store)["dropped"] == {("traces", "store", "encode_error"): 2}
 
 
 def test_what_the_dead_could_not_keep_is_counted_once(store: Store) -> None:

@@ -11,6 +11,7 @@ import pytest
 from taskscope.store.accounts import Accounts
 from taskscope.store.aggregates import read_aggregates
 from taskscope.store.database import open_database
+from taskscope.store.records import Source
 from taskscope.store.retention import Limits, limit_pages, tend
 from taskscope.store.session import StoreSession
 
@@ -60,6 +61,36 @@ def test_a_trace_with_something_left_keeps_its_row(store: Store, connection: sql
     assert _count(connection, "span") == 1
     assert {row[0] for row in connection.execute("SELECT id FROM task")} == {"t-1", "t-2"}
     assert _count(connection, "trace") == 2
+
+
+def test_sources_leave_with_the_last_of_their_records(store: Store, connection: sqlite3.Connection) -> None:
+    """Not while a span, a log record or an open span is theirs; a writer that knew one writes it again."""
+    late = START + 9 * _DAY
+    gone, kept, opened, logged = (Source(name.encode(), b"") for name in ("gone", "kept", "opened", "logged"))
+    store.session.write(
+        [
+            make_span()._replace(source=gone),
+            make_span()._replace(source=kept),
+            open_and_end(make_span())[0]._replace(source=opened),
+            make_log()._replace(source=gone),
+        ],
+        Accounts(),
+    )
+    young = make_span(start_ns=late, end_ns=late)._replace(source=kept)
+    store.session.write([young, make_log()._replace(source=logged, time_ns=late)], Accounts())
+
+    def names() -> set[bytes]:
+        return {row[0] for row in connection.execute("SELECT resource FROM source")} & {
+            one.resource for one in (gone, kept, opened, logged)
+        }
+
+    tend(connection, Limits(_DAY, _NO_SIZE), late + SECOND)
+    tend(connection, Limits(_DAY, _NO_SIZE), late + SECOND)
+    assert names() == {b"kept", b"opened", b"logged"}
+    store.session.write([young._replace(source=gone, span_id=b"another.")], Accounts())
+    assert names() == {b"gone", b"kept", b"opened", b"logged"}
+    joined = "SELECT count(*) FROM span JOIN source ON source.id = span.source"
+    assert connection.execute(joined).fetchone()[0] == _count(connection, "span")
 
 
 def test_a_clock_that_ran_ahead_does_not_stop_it(store: Store, connection: sqlite3.Connection) -> None:
