@@ -308,13 +308,13 @@ MODELS = (
     Case(
         "TaskscopeRetrievalSlow",
         "more than one in twenty above 2.56 s",
-        slow("0+10x30 300x40", "0+9.4x30 282x40"),
+        slow("0+50x30 1500x40", "0+47x30 1410x40"),
         {"0m": [], "20m": [IT], "43m": [IT], "46m": []},
     ),
     Case(
         "TaskscopeRetrievalSlow",
         "one in twenty is at 2.56 s",
-        slow("0+10x40", "0+9.5x40"),
+        slow("0+20x40", "0+19x40"),
         {"20m": [], "40m": []},
     ),
     Case("TaskscopeRetrievalSlow", "eleven are enough", slow("0+0.7x40", "0x40"), {"20m": [IT], "70m": []}),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +13,14 @@ import yaml
 from grafana.mixin.alerts import build_groups
 from grafana.mixin.alerts.prometheus import render_rules
 from grafana.mixin.config import CONFIG, Config
+from stack.programs import find_binary
 
 from .rule_cases import CASES, Case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-RULES = Path(__file__).parents[2] / "grafana" / "generated" / "prometheus-rules.yaml"
+RULES = Path(__file__).parents[2] / "grafana" / "generated" / "prometheus" / "taskscope.yaml"
 ALERTS = tuple(alert for group in build_groups(CONFIG) for alert in group.alerts)
 ALWAYS_FIRES = "TaskscopeWatchdog"
 
@@ -31,7 +31,7 @@ def run_cases(rules: str, cases: Iterable[Case], folder: Path) -> subprocess.Com
         rule.get("alert"): group for group in yaml.safe_load(rules)["groups"] for rule in group["rules"]
     }
     paths = [write_case(groups[case.alert], case, folder, str(number)) for number, case in enumerate(cases)]
-    command = [find_promtool(), "test", "rules", *map(str, paths)]
+    command = [str(find_binary("promtool")), "test", "rules", *map(str, paths)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -47,12 +47,6 @@ def write_case(group: dict[str, Any], case: Case, folder: Path, name: str) -> Pa
     path = folder / f"case-{name}.yaml"
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     return path
-
-
-def find_promtool() -> str:
-    found = shutil.which("promtool") or shutil.which("promtool", path="/tmp/stackbin")
-    assert found
-    return found
 
 
 def write_test(case: Case) -> dict[str, Any]:
