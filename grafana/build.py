@@ -13,7 +13,7 @@ from grafana.mixin.alerts.provisioning import render_provisioning
 
 ROOT: Final = Path(__file__).resolve().parent
 GENERATED: Final[tuple[tuple[str, Callable[[], str]], ...]] = (
-    ("generated/prometheus-rules.yaml", render_rules),
+    ("generated/prometheus/taskscope.yaml", render_rules),
     ("provisioning/alerting/taskscope.yaml", render_provisioning),
 )
 """Path below this folder, and what makes its text."""

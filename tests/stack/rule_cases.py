@@ -24,7 +24,7 @@ class Case:
     series: Mapping[str, str]
     states: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
     is_of_days: bool = False
-    """Takes seconds of computing; those of the memory of counters."""
+    """Evaluated each five minutes, since it is long: a case of how far back counters are remembered."""
 
 
 def tasks(outcome: str, kind: str = "repair", host: str = HOST) -> str:
@@ -39,19 +39,13 @@ def calls(error: str = "") -> str:
 
 
 def retrievals(bound: str) -> str:
-    labels = f'{HOST},gen_ai_operation_name="retrieval"'
-    if bound:
-        return f'gen_ai_client_operation_duration_seconds_bucket{{{labels},le="{bound}"}}'
-    return f"gen_ai_client_operation_duration_seconds_count{{{labels}}}"
+    labels = f'{HOST},gen_ai_operation_name="retrieval",le="{bound}"'
+    return f"gen_ai_client_operation_duration_seconds_bucket{{{labels}}}"
 
 
-def slow(per_minute: str, fast_share: str, until: str = "x40") -> Mapping[str, str]:
-    return {
-        retrievals("2.56"): f"0+{fast_share}{until}",
-        retrievals("5.12"): f"0+{per_minute}{until}",
-        retrievals("+Inf"): f"0+{per_minute}{until}",
-        retrievals(""): f"0+{per_minute}{until}",
-    }
+def slow(all_of_them: str, fast_ones: str) -> Mapping[str, str]:
+    bounds = {"2.56": fast_ones, "5.12": all_of_them, "+Inf": all_of_them}
+    return {**KNOWN, **{retrievals(bound): values for bound, values in bounds.items()}}
 
 
 def dropped(reason: str) -> str:
@@ -107,8 +101,8 @@ TASKS = (
     ),
     Case(
         "TaskscopeTasksFailing",
-        "three of seven are a hard day, not a broken agent",
-        {**KNOWN, FAILED: "0x20 3x40", SUCCEEDED: "0x20 4x40"},
+        "six of thirteen are a hard day, not a broken agent",
+        {**KNOWN, FAILED: "0x20 6x40", SUCCEEDED: "0x20 7x40"},
         {"21m": [], "30m": []},
     ),
     Case(
@@ -155,22 +149,22 @@ TASKS = (
     ),
     Case(
         "TaskscopeTasksFailing",
-        "a host that was off for twenty hours is the same host, and only what is new counts",
+        "a host that was off for thirteen hours is the same host, and only what is new counts",
         {
-            FAILED: "7x10 _x1200 10x40",
-            f"taskscope_recorder_file_size_bytes{{{HOST}}}": "1x10 _x1200 1x40",
+            FAILED: "7x10 _x784 10x40",
+            f"taskscope_recorder_file_size_bytes{{{HOST}}}": "1x10 _x784 1x40",
         },
-        {"1210m": [], "1211m": [REPAIR], "1226m": []},
+        {"790m": [], "795m": [REPAIR], "810m": []},
         is_of_days=True,
     ),
     Case(
         "TaskscopeTasksFailing",
-        "after forty hours nobody knows when its failures were",
+        "after twenty-five hours nobody knows when its failures were",
         {
-            FAILED: "7x10 _x2400 10x40",
-            f"taskscope_recorder_file_size_bytes{{{HOST}}}": "1x10 _x2400 1x40",
+            FAILED: "7x10 _x1504 10x40",
+            f"taskscope_recorder_file_size_bytes{{{HOST}}}": "1x10 _x1504 1x40",
         },
-        {"2411m": [], "2412m": [], "2440m": []},
+        {"1515m": [], "1520m": [], "1550m": []},
         is_of_days=True,
     ),
     Case(
@@ -247,20 +241,26 @@ COSTS = (
     ),
     Case(
         "TaskscopeCostForecast",
-        "1.4 caps a day fire once a quarter of the cap is spent, and when spending stops it resolves",
-        {COST: "0+1000x300 300000x120", USAGE: "0+1000x300 300000x120", CAP: "1000000x420"},
-        {"200m": [], "264m": [], "265m": [IT], "300m": [IT], "362m": []},
+        "a day that will end at 1.06 caps fires, until spending stops",
+        {COST: "0+400x120 48000x90", USAGE: "480000+400x120 528000x90", CAP: "1000000x210"},
+        {"60m": [], "75m": [IT], "110m": [IT], "140m": []},
     ),
     Case(
         "TaskscopeCostForecast",
-        "0.86 caps a day are within the cap",
-        {COST: "0+600x500", USAGE: "0+600x500", CAP: "1000000x500"},
-        {"450m": [], "500m": []},
+        "0.96 caps are within the cap",
+        {COST: "0+400x130", USAGE: "380000+400x130", CAP: "1000000x130"},
+        {"75m": [], "130m": []},
+    ),
+    Case(
+        "TaskscopeCostForecast",
+        "nothing is foreseen before a quarter of the cap is spent, and then not for fifteen minutes",
+        {COST: "0+4000x70 280000x90", USAGE: "0+4000x70 280000x90", CAP: "1000000x160"},
+        {"77m": [], "78m": [IT], "131m": []},
     ),
     Case(
         "TaskscopeCostForecast",
         "at the cap there is nothing to foresee",
-        {COST: "0+10000x160", USAGE: "0+10000x160", CAP: "1000000x160"},
+        {COST: "0+10000x110", USAGE: "0+10000x110", CAP: "1000000x110"},
         {"39m": [], "40m": [IT], "99m": [IT], "100m": []},
     ),
     Case(
@@ -301,13 +301,17 @@ MODELS = (
     ),
     Case(
         "TaskscopeRetrievalSlow",
-        "more than one in twenty above 2.56 s",
-        slow("10", "9.4", "x30 300x40"),
-        {"0m": [], "20m": [IT], "43m": [IT], "46m": []},
+        "fifty-one of a thousand above 2.56 s fire, for fifteen minutes",
+        slow("0x20 1000x40", "0x20 949x40"),
+        {"20m": [], "21m": [IT], "35m": [IT], "36m": []},
     ),
-    Case("TaskscopeRetrievalSlow", "one in twenty is at 2.56 s", slow("10", "9.5"), {"20m": [], "40m": []}),
-    Case("TaskscopeRetrievalSlow", "eleven are enough", slow("0.7", "0"), {"20m": [IT], "70m": []}),
-    Case("TaskscopeRetrievalSlow", "nine are few", slow("0.64", "0"), {"20m": [], "40m": []}),
+    Case(
+        "TaskscopeRetrievalSlow", "one in twenty is at 2.56 s", slow("0x20 100x40", "0x20 95x40"), {"21m": []}
+    ),
+    Case(
+        "TaskscopeRetrievalSlow", "ten are enough", slow("0x20 10x40", "0x20 0x40"), {"21m": [IT], "36m": []}
+    ),
+    Case("TaskscopeRetrievalSlow", "nine are few", slow("0x20 9x40", "0x20 0x40"), {"21m": []}),
 )
 
 HEALTH = (
@@ -402,7 +406,7 @@ COLLECTOR = (
             of_gateway("otelcol_exporter_queue_capacity", LOKI): "100x20",
         },
         {
-            "6m": [],
+            "6m30s": [],
             "7m": [{"exporter": "otlp_http/loki", "data_type": "logs"}],
             "11m": [{"job": "gateway"}],
             "12m": [],
@@ -430,7 +434,7 @@ BACKENDS = (
         "TaskscopeBackendDown",
         "a minute of silence fires, for the one that is silent",
         {'up{job="tempo",instance="t"}': "1x5 0x5 1x5", 'up{job="loki",instance="l"}': "1x20"},
-        {"6m": [], "7m": [{"job": "tempo"}], "11m": [{"job": "tempo"}], "12m": []},
+        {"6m30s": [], "7m": [{"job": "tempo"}], "11m": [{"job": "tempo"}], "12m": []},
     ),
     Case("TaskscopeWatchdog", "always fires", KNOWN, {"0m": [{}], "60m": [{}]}),
 )

@@ -10,6 +10,8 @@ from grafana.mixin.config import RUNBOOK
 Severity: TypeAlias = Literal["error", "warning", "info"]
 """error: act now, something is lost or stands still; warning: look today; info: says only that it works."""
 Comparison: TypeAlias = Literal[">=", ">", "=="]
+Cause: TypeAlias = Literal["", "backend_down", "collector_down"]
+"""What stack/alertmanager.yaml silences an alert for: any backend that is down, or a Collector tier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ class Alert:
     guard: str = ""
     """PromQL that begins with `and` or `unless`: what must hold besides."""
     for_s: float = 0.0
-    consequence_of: str = ""
-    """The alert that explains this one: while that one fires, this one notifies nobody."""
+    consequence_of: Cause = ""
+    """What explains this one: while that lasts, this one notifies nobody."""
 
     @property
     def expr(self) -> str:

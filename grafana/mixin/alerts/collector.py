@@ -71,7 +71,7 @@ def _refusing(config: Config) -> Alert:
             "sends to is full. "
             "Senders repeat what was refused; nothing is lost yet."
         ),
-        consequence_of="TaskscopeBackendDown",
+        consequence_of="backend_down",
     )
 
 
@@ -108,7 +108,7 @@ def _filling(config: Config) -> Alert:
             "in. When the "
             "queue is full, senders have to wait; nothing is lost yet."
         ),
-        consequence_of="TaskscopeBackendDown",
+        consequence_of="backend_down",
     )
 
 

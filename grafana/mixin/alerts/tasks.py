@@ -120,5 +120,5 @@ def _host_silent(config: Config) -> Alert:
             f"A task was in progress when this host last sent something, more than {window} ago. The host is "
             "down, or its way to here is."
         ),
-        consequence_of="TaskscopeBackendDown",
+        consequence_of="collector_down",
     )

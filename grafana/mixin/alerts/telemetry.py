@@ -99,7 +99,7 @@ def _pending(config: Config) -> Alert:
             "programs need "
             "`taskscope ship` beside them."
         ),
-        consequence_of="TaskscopeBackendDown",
+        consequence_of="collector_down",
     )
 
 
