@@ -13,7 +13,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-demo demo test check check-format check-lint check-types check-contracts check-docs \
-	format bench bench-peers reliability lock clean
+	format dashboards bench bench-peers reliability stack stack-up stack-down stack-status stack-logs test-stack lock clean
 
 help: ## List what make can do
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ format: setup ## Format and repair what ruff can
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
 
+dashboards: setup ## Write Grafana's pages, data sources and alerts anew from grafana/mixin
+	@$(BIN)/python -m grafana.build
+
 bench: setup ## Measure speed and size, write docs/benchmarks.md
 	@test -d benchmarks || { echo "bench: there is no benchmarks/ yet" >&2; exit 1; }
 	@$(BIN)/python -m benchmarks
@@ -77,6 +80,27 @@ bench-peers: setup ## Measure other libraries at the same spans, in an environme
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
 		-r requirements/peers.txt
 	@$(BIN)/python -m benchmarks peers
+
+stack: setup ## Build the real Collector, Prometheus, Loki, Tempo, Alertmanager and nats-server; needs Go
+	@$(BIN)/python -m stack build
+
+# ONLY="tempo loki" means these programs alone.
+stack-up: setup ## Start them on this machine, without Docker; OVERLAY=laptop for one tier
+	@$(BIN)/python -m stack build --quiet
+	@$(BIN)/python -m stack up $(if $(OVERLAY),--overlay $(OVERLAY)) $(ONLY)
+
+stack-down: setup ## End what stack-up started; the data stays
+	@$(BIN)/python -m stack down $(ONLY)
+
+stack-status: setup ## See which of them run, where, and whether they are ready
+	@$(BIN)/python -m stack status $(ONLY)
+
+stack-logs: setup ## See what they wrote last; LINES=100 for more
+	@$(BIN)/python -m stack logs $(if $(LINES),--lines $(LINES)) $(ONLY)
+
+test-stack: setup ## Prove the pipeline on the real programs
+	@$(BIN)/python -m stack build --quiet
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --stack tests/stack
 
 # Universal, and without any registry's or machine's name. `make lock UPGRADE=--upgrade` takes newer versions.
 COMPILE_PEERS = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

@@ -66,23 +66,26 @@ RESOURCE_CONTRACT: Final = (
 
 def build() -> dict[str, Any]:
     """The part of the Collector's configuration."""
-    shared = [
-        _rules(
-            "resource", "resource.attributes", (RESOURCE_ATTRIBUTES, RESOURCE_VALUE_BYTES), RESOURCE_CONTRACT
-        ),
-        _rules("scope", "scope.attributes", (SCOPE_ATTRIBUTES, SCOPE_VALUE_BYTES), ()),
-    ]
-    shared[1]["statements"] += [_shorten("scope.name", SCOPE_VALUE_BYTES)]
+    labels = {"context": "datapoint", "statements": [f"truncate_all(datapoint.attributes, {LABEL_BYTES})"]}
     truncate = {
         "error_mode": "ignore",
-        "trace_statements": [*shared, *_spans()],
-        "log_statements": [*shared, _logs()],
-        "metric_statements": [
-            *shared,
-            {"context": "datapoint", "statements": [f"truncate_all(datapoint.attributes, {LABEL_BYTES})"]},
-        ],
+        "trace_statements": [*_owners(), *_spans()],
+        "log_statements": [*_owners("stringify_all"), _logs()],
+        "metric_statements": [*_owners(), labels],
     }
     return {"processors": {"transform/truncate": truncate}}
+
+
+def _owners(*before: str) -> list[dict[str, Any]]:
+    """Resource and scope, after these functions on their attributes."""
+    resource = _rules(
+        "resource", "resource.attributes", (RESOURCE_ATTRIBUTES, RESOURCE_VALUE_BYTES), RESOURCE_CONTRACT
+    )
+    scope = _rules("scope", "scope.attributes", (SCOPE_ATTRIBUTES, SCOPE_VALUE_BYTES), ())
+    for owner, path in ((resource, "resource.attributes"), (scope, "scope.attributes")):
+        owner["statements"] = [*(f"{function}({path})" for function in before), *owner["statements"]]
+    scope["statements"] += [_shorten("scope.name", SCOPE_VALUE_BYTES)]
+    return [resource, scope]
 
 
 def _spans() -> list[dict[str, Any]]:
@@ -109,7 +112,7 @@ def _logs() -> dict[str, Any]:
         *log["statements"],
         _shorten(aside, VALUE_LIMIT_BYTES, f"{aside} != nil"),
         f"set({traceback}, {aside})",
-        _shorten("log.body", VALUE_LIMIT_BYTES, "IsString(log.body)"),
+        _shorten("log.body", VALUE_LIMIT_BYTES, "log.body != nil"),
         _shorten("log.severity_text", LABEL_BYTES),
     ]
     return log
@@ -125,4 +128,5 @@ def _rules(context: str, path: str, limits: tuple[int, int], priority: tuple[str
 
 def _shorten(path: str, size_bytes: int, condition: str = "") -> str:
     where = f"{condition} and " if condition else ""
-    return f"set({path}, Substring({path}, 0, {size_bytes}, true)) where {where}Len({path}) > {size_bytes}"
+    text = f"String({path})"  # JSON where it is a list or a map
+    return f"set({path}, Substring({text}, 0, {size_bytes}, true)) where {where}Len({text}) > {size_bytes}"

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from grafana.mixin.alerts.prometheus import render_rules
+from grafana.mixin.alerts.provisioning import render_provisioning
 from grafana.mixin.dashboards import PAGES
 from grafana.mixin.documentation import render_documentation
 from grafana.mixin.rendering import render_page
@@ -16,6 +18,8 @@ from grafana.mixin.sources import render_provider, render_sources
 
 ROOT: Final = Path(__file__).resolve().parent
 GENERATED: Final[tuple[tuple[str, Callable[[], str]], ...]] = (
+    ("generated/prometheus/taskscope.yaml", render_rules),
+    ("provisioning/alerting/taskscope.yaml", render_provisioning),
     ("provisioning/datasources/taskscope.yaml", render_sources),
     ("provisioning/dashboards/taskscope.yaml", render_provider),
     *((f"provisioning/dashboards/taskscope/{page.uid}.json", partial(render_page, page)) for page in PAGES),

@@ -18,6 +18,7 @@ from typing import Final, Self
 from .addresses import build_environment
 from .errors import NotReadyError, PortInUseError
 from .holders import describe_holder
+from .places import PORTS
 from .ports import HOST, Ports, ReservedPorts, is_free
 from .process import Process
 from .programs import PROGRAMS, build_command
@@ -168,9 +169,7 @@ class Instance:
         for purpose, port in self.ports[name].items():
             if not is_free(port):
                 holder = describe_holder(port)
-                msg = (
-                    f"port {port} ({name} {purpose}) is in use by {holder}; end it or change stack/ports.toml"
-                )
+                msg = f"port {port} ({name} {purpose}) is in use by {holder}; end it, or change {PORTS}"
                 raise PortInUseError(msg)
 
     def _ready_url(self, name: str) -> str:

@@ -26,10 +26,10 @@ Grafana's pages, data sources and alerts are code: `grafana/mixin/` says what is
   a host sends each minute.
 - Dots on lines of Fleet, rows of tables and the trace ids of log lines lead to traces; a span leads to its
   log lines.
-- Tables from Tempo know the traces that were kept, no others; metrics count all, however the gateway samples.
+- Tables from Tempo know the traces that were kept; metrics count all, whatever is sampled.
 
-What is proven: `make test-stack` asks every query of every panel and variable of real backends that a fleet of
-real runs filled (`tests/stack/test_dashboards.py`). **Not yet run:** Grafana itself drawing them. Its server
+What is proven: `make test-stack` puts every query of every panel and variable to real backends that a fleet
+of real runs filled (`tests/stack/test_dashboards.py`). **Not yet run:** Grafana itself drawing them. Its server
 cannot be built here; a job of the GitHub workflow starts it and asks its API.
 """
 
