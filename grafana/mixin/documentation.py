@@ -29,8 +29,8 @@ Grafana's pages, data sources and alerts are code: `grafana/mixin/` says what is
 - Tables from Tempo know the traces that were kept; metrics count all, whatever is sampled.
 
 What is proven: `make test-stack` puts every query of every panel and variable to real backends that a fleet
-of real runs filled (`tests/stack/test_dashboards.py`). **Not yet run:** Grafana itself drawing them. Its server
-cannot be built here; a job of the GitHub workflow starts it and asks its API.
+of real runs filled (`tests/stack/test_dashboards.py`). **Not yet run:** Grafana itself. Its server cannot be
+built here; a job of the GitHub workflow starts it and asks its API.
 """
 
 

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from typing import TYPE_CHECKING, Any, Final
 
-from grafana_foundation_sdk.builders import common as common_builders
-from grafana_foundation_sdk.builders import dashboard as builders
-from grafana_foundation_sdk.builders import (
-    logs,
-    loki,
-    prometheus,
-    stat,
-    statetimeline,
-    table,
-    tempo,
-    timeseries,
-)
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models import common, dashboard
-from grafana_foundation_sdk.models import tempo as tempo_models
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
-
 from grafana.mixin.tables import HEADINGS, TRACE_FIELD
+
+with warnings.catch_warnings():
+    # 0.0.21 warns whoever makes pages of v1, which are those that Grafana 13.0 loads from files.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from grafana_foundation_sdk.builders import common as common_builders
+    from grafana_foundation_sdk.builders import dashboard as builders
+    from grafana_foundation_sdk.builders import (
+        logs,
+        loki,
+        prometheus,
+        stat,
+        statetimeline,
+        table,
+        tempo,
+        timeseries,
+    )
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.models import common, dashboard
+    from grafana_foundation_sdk.models import tempo as tempo_models
+    from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 if TYPE_CHECKING:
     from grafana.mixin.panels import Page, Panel, Query, Source, Variable

@@ -10,6 +10,7 @@ from taskscope.semconv.attributes import GEN_AI_AGENT_NAME, GEN_AI_REQUEST_MODEL
 from taskscope.semconv.metrics import (
     AGENT_DURATION,
     INFERENCE_DURATION,
+    OPERATION_DURATION,
     RECORDER_FILE_SIZE,
     TASK_EXECUTIONS,
     prometheus_label,
@@ -79,4 +80,14 @@ TRACE: Final = Variable(
     is_free=True,
     description="Its trace, for the waterfall; a click in a table of tasks fills it in.",
 )
-EVERYWHERE: Final = (JOB, INSTANCE, SERVICE_NAME)
+EMBEDDER: Final = Variable(
+    "model",
+    "Embedding model",
+    f'{OPERATION_DURATION.prometheus_name}_count{{{SCOPE}, gen_ai_operation_name="embeddings"}}',
+    prometheus_label(GEN_AI_REQUEST_MODEL),
+    description="Which embedder; operations without one are shown under All only.",
+)
+HOSTS: Final = (JOB, INSTANCE)
+"""Above pages of numbers."""
+EVERYWHERE: Final = (*HOSTS, SERVICE_NAME)
+"""Above pages that show traces or lines too."""

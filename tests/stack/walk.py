@@ -60,7 +60,7 @@ class Walk:
         if query["datasource"]["uid"] == "prometheus":
             return self.ask_prometheus(query["expr"], is_instant=bool(query.get("instant")))
         if query["datasource"]["uid"] == "loki":
-            return self._ask_loki(query["expr"])
+            return self.ask_lines(query["expr"])
         return self._ask_tempo(target)
 
     def ask_prometheus(self, expr: str, *, is_instant: bool = True) -> list[Row]:
@@ -79,11 +79,27 @@ class Walk:
         query = variable["query"]
         if variable["datasource"]["uid"] == "tempo":
             path = f"/api/v2/search/tag/span.{query['label']}/values"
-            return [value["value"] for value in self._get("tempo", path)["tagValues"]]
+            settings = settings_of("tempo")
+            times = {"start": int(self.until - settings["timeRangeForTags"]), "end": int(self.until) + 1}
+            return [value["value"] for value in self._get("tempo", path, **times)["tagValues"]]
         metric, label = re.fullmatch(r"label_values\((.*), (\w+)\)", query["query"]).groups()  # type: ignore[union-attr]
         chosen = {"match[]": self.fill(metric), "start": self.since, "end": self.until}
         values = self._get("prometheus", f"/api/v1/label/{label}/values", **chosen)["data"]
         return [str(value) for value in values]
+
+    def find_exemplars(self) -> set[str]:
+        """The traces that exemplars of operations name."""
+        chosen = {
+            "query": "traces_span_metrics_duration_seconds_bucket",
+            "start": self.since,
+            "end": self.until,
+        }
+        series = self._get("prometheus", "/api/v1/query_exemplars", **chosen)["data"]
+        (link,) = settings_of("prometheus")["exemplarTraceIdDestinations"]
+        return {one["labels"][link["name"]] for found in series for one in found["exemplars"]}
+
+    def has_trace(self, trace: str) -> bool:
+        return bool(self._get("tempo", f"/api/v2/traces/{trace}")["trace"].get("resourceSpans"))
 
     def fill(self, text: str) -> str:
         """What Grafana puts in place of its variables."""
@@ -106,11 +122,10 @@ class Walk:
     @property
     def rate_interval(self) -> float:
         """Grafana's rule: the step and an interval of sending, four of these at least."""
-        (settings,) = (one["jsonData"] for one in load_sources() if one["uid"] == "prometheus")
-        interval = float(settings["timeInterval"].removesuffix("s"))
+        interval = float(settings_of("prometheus")["timeInterval"].removesuffix("s"))
         return max(self.step + interval, 4 * interval)
 
-    def _ask_loki(self, expr: str) -> list[Row]:
+    def ask_lines(self, expr: str) -> list[Row]:
         chosen = {"query": self.fill(expr), "start": self.since, "end": self.until, "limit": 1000}
         found = self._get("loki", "/loki/api/v1/query_range", **chosen)["data"]["result"]
         return [row["stream"] for row in found if row["values"]]
@@ -119,8 +134,7 @@ class Walk:
         text = self.fill(target.query["query"])
         times: dict[str, Any] = {"start": int(self.since), "end": int(self.until) + 1}
         if target.kind == "traces":
-            spans = self._get("tempo", f"/api/v2/traces/{text}")["trace"]["resourceSpans"]
-            return [{"resource": str(position)} for position, _ in enumerate(spans)]
+            return [{}] if self.has_trace(text) else []
         if "metricsQueryType" in target.query:
             found = self._get("tempo", "/api/metrics/query_range", q=text, step=f"{self.step:.0f}s", **times)
             return [
@@ -145,6 +159,11 @@ class Walk:
 
 def urls_of(instance: Instance) -> dict[str, str]:
     return {name: instance.url(name) for name in ("prometheus", "tempo", "loki")}
+
+
+def settings_of(uid: str) -> dict[str, Any]:
+    (settings,) = (one["jsonData"] for one in load_sources() if one["uid"] == uid)
+    return dict(settings)
 
 
 def load_pages(folder: Path = PAGES) -> list[dict[str, Any]]:

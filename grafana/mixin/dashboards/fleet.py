@@ -22,7 +22,7 @@ from grafana.mixin.queries import (
     total,
 )
 from grafana.mixin.tables import TO_TASK, task_columns
-from grafana.mixin.variables import AGENT, EVERYWHERE, KIND, SPAN_CALLS
+from grafana.mixin.variables import AGENT, EVERYWHERE, KIND, MODEL, SPAN_CALLS
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 from taskscope.semconv.spans import INVOKE_WORKFLOW
@@ -342,5 +342,5 @@ PAGE: Final = Page(
     title="Taskscope / Fleet",
     question="Is it running, and is it getting worse?",
     rows=(_RUNNING, _WORSE, _WHICH),
-    variables=(*EVERYWHERE, KIND, AGENT),
+    variables=(*EVERYWHERE, KIND, AGENT, MODEL),
 )

@@ -19,7 +19,7 @@ from grafana.mixin.queries import (
     split,
     total,
 )
-from grafana.mixin.variables import AGENT, EVERYWHERE, KIND, MODEL
+from grafana.mixin.variables import AGENT, HOSTS, KIND, MODEL
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 
@@ -356,5 +356,5 @@ PAGE: Final = Page(
     title="Taskscope / LLM and cost",
     question="Which models are called, do they answer, and what does it cost?",
     rows=(_MONEY, _MODELS, _ANSWERS),
-    variables=(*EVERYWHERE, MODEL, AGENT, KIND),
+    variables=(*HOSTS, MODEL, AGENT, KIND),
 )

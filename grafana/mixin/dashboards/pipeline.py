@@ -11,7 +11,7 @@ from typing import Final
 from grafana.mixin.config import CONFIG
 from grafana.mixin.panels import Page, Panel, Query, Row, Step
 from grafana.mixin.queries import HOST, grown, is_set, or_zero, quantile, rate, ratio, select, total
-from grafana.mixin.variables import EVERYWHERE
+from grafana.mixin.variables import HOSTS
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 
@@ -478,5 +478,5 @@ PAGE: Final = Page(
     title="Taskscope / Pipeline",
     question="Does every record arrive, and can these numbers be trusted?",
     rows=(_RECORDS, _COLLECTOR, _SAMPLING, _STORES),
-    variables=EVERYWHERE,
+    variables=HOSTS,
 )

@@ -7,7 +7,7 @@ from typing import Final
 from grafana.mixin.config import CONFIG
 from grafana.mixin.panels import Page, Panel, Query, Row, Step
 from grafana.mixin.queries import among, grown, is_set, positive, quantile, rate, ratio, select, total
-from grafana.mixin.variables import EVERYWHERE
+from grafana.mixin.variables import EMBEDDER, HOSTS
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 from taskscope.semconv.spans import EMBEDDINGS, RETRIEVAL
@@ -269,5 +269,5 @@ PAGE: Final = Page(
     title="Taskscope / Retrieval and skills",
     question="Does the search find what helps, and do the skills work?",
     rows=(_SEARCH, _SKILLS),
-    variables=EVERYWHERE,
+    variables=(*HOSTS, EMBEDDER),
 )

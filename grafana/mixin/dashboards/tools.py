@@ -20,7 +20,7 @@ from grafana.mixin.queries import (
     total,
 )
 from grafana.mixin.tables import TO_TASK, columns
-from grafana.mixin.variables import AGENT, EVERYWHERE, KIND
+from grafana.mixin.variables import AGENT, EVERYWHERE
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 
@@ -348,5 +348,5 @@ PAGE: Final = Page(
     title="Taskscope / Tools and commands",
     question="What do the agents do, how long does it take, and what fails?",
     rows=(_TOOLS, _COMMANDS, _PLANS),
-    variables=(*EVERYWHERE, AGENT, KIND),
+    variables=(*EVERYWHERE, AGENT),
 )
