@@ -86,8 +86,8 @@ def encode_spans(spans: Iterable[Span], resource: Mapping[str, object] | None = 
     return request.SerializeToString()
 
 
-def encode_logs(records: Iterable[tuple[object, Mapping[str, object]]]) -> bytes:
-    """A request of log records, each its body and its attributes."""
+def encode_logs(records: Iterable[tuple[object, Mapping[str, object]]], event: str = "") -> bytes:
+    """A request of log records, each its body and its attributes; None is no body."""
     request = ExportLogsServiceRequest()
     group = request.resource_logs.add()
     group.resource.attributes.extend(make_attributes({"service.name": SERVICE}))
@@ -97,7 +97,8 @@ def encode_logs(records: Iterable[tuple[object, Mapping[str, object]]]) -> bytes
             time_unix_nano=time.time_ns(),
             severity_number=SeverityNumber.SEVERITY_NUMBER_INFO,
             severity_text="INFO",
-            body=make_value(body),
+            body=None if body is None else make_value(body),
+            event_name=event,
             attributes=make_attributes(attributes),
         )
     return request.SerializeToString()
@@ -169,10 +170,17 @@ class Sender:
         return is_taken
 
 
+def trace_of(span_id: bytes) -> bytes:
+    """The trace of a span that `make_requests` made."""
+    return span_id * 2
+
+
 def make_requests(items: int, padding: int = 0) -> list[tuple[str, set[str], bytes]]:
     """A request of each signal with so many new records: signal, their ids, body."""
     filling: dict[str, Any] = {"filling": os.urandom(padding // 2).hex()} if padding else {}
-    spans = [Span(attributes=filling) for _ in range(items)]
+    spans = [Span(attributes=filling, span_id=os.urandom(8)) for _ in range(items)]
+    for span in spans:
+        span.trace_id = trace_of(span.span_id)
     logs, points = ({os.urandom(8).hex() for _ in range(items)} for _ in range(2))
     return [
         ("traces", {span.span_id.hex() for span in spans}, encode_spans(spans)),
