@@ -23,6 +23,12 @@ SERVICE: Final = "service"
 RANGE: Final = "$__range"
 MEMORY: Final = "1d"
 """How far back the last value of a counter is looked for."""
+LINE: Final = (
+    "line_format `{{__line__}}  {{.taskscope_task_id}} {{.taskscope_task_outcome}} {{.taskscope_plan_reason}}"
+    " {{.gen_ai_skill_name}} {{.taskscope_drop_reason}} {{.error_type}} {{.exception_message}}"
+    " {{.taskscope_error_hint}}`"
+)
+"""A line and what an event says; events have no text, the gateway writes their name there."""
 MICRO: Final = 1_000_000
 
 
@@ -124,6 +130,11 @@ def selected(query: str, *keys: str) -> str:
 def logs(*filters: str) -> str:
     """A LogQL pipeline over the chosen services; attributes are structured metadata, never parsed JSON."""
     return " ".join((f'{{service_name=~"${SERVICE}"}}', *(f"| {one}" for one in filters)))
+
+
+def events(*names: str) -> str:
+    """LogQL for events by their names, which the gateway keeps as attributes: Loki has no place for them."""
+    return logs(f'event_name =~ "{"|".join(names)}"') + f" | {LINE}"
 
 
 def field(key: str, value: str, operator: str = "=") -> str:

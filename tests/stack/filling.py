@@ -117,9 +117,10 @@ class Fleet:
     def fill(self) -> None:
         """Everything that a page shows happens once at least."""
         services = [self._serve(host) for host in (self.good, self.bad)]
-        for url in services:
-            _ask(f"{url}/metrics")
-            _ask(f"{url}/nowhere")
+        for url, host in zip(services, (self.good, self.bad), strict=True):
+            token = (host.folder / "home" / "token").read_text().strip()
+            _ask(f"{url}/tasks", token)
+            _ask(f"{url}/nowhere", token)
         self.tasks.append(self.good.run(BROKEN, "openai:gpt-test", [_fix()]))
         self.good.run(BROKEN)
         self.bad.run(BROKEN, "openai:house-model", [_fix()])
@@ -177,8 +178,9 @@ def wait_for(is_so: Any, what: str, patience: float = PATIENCE) -> None:
         time.sleep(0.1)
 
 
-def _ask(url: str) -> None:
-    with suppress(urllib.error.HTTPError), urllib.request.urlopen(url, timeout=30) as answer:
+def _ask(url: str, token: str) -> None:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=30) as answer:
         answer.read()
 
 

@@ -10,6 +10,7 @@ from grafana.mixin.queries import (
     SCOPE,
     among,
     equals,
+    events,
     grown,
     is_set,
     positive,
@@ -25,6 +26,14 @@ from grafana.mixin.tables import TO_TASK, task_columns
 from grafana.mixin.variables import AGENT, EVERYWHERE, KIND, MODEL, SPAN_CALLS
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
+from taskscope.semconv.events import (
+    BUDGET_THRESHOLD_REACHED,
+    RECORDS_DROPPED,
+    RECOVERED,
+    SKILL_LEARNED,
+    TASK_FINISHED,
+    TASK_STARTED,
+)
 from taskscope.semconv.spans import INVOKE_WORKFLOW
 
 _BAD: Final = ("failed", "interrupted")
@@ -337,10 +346,41 @@ _WHICH: Final = Row(
     ),
 )
 
+_HAPPENED: Final = Row(
+    "What happened?",
+    (
+        Panel(
+            title="Events",
+            view="logs",
+            queries=(
+                Query(
+                    events(
+                        TASK_STARTED,
+                        TASK_FINISHED,
+                        SKILL_LEARNED,
+                        BUDGET_THRESHOLD_REACHED,
+                        RECOVERED,
+                        RECORDS_DROPPED,
+                    ),
+                    kind="logs",
+                    labels=("event_name", "severity_text"),
+                ),
+            ),
+            description="Tasks begun and ended, skills learned, budgets used up, dead processes, losses.",
+            bad="A budget that is reached, a process that died, records that were dropped.",
+            unit="none",
+            empty="no events",
+            width=24,
+            height=10,
+            alerts=("TaskscopeTasksInterrupted", "TaskscopeRecordsDropped"),
+        ),
+    ),
+)
+
 PAGE: Final = Page(
     uid="taskscope-fleet",
     title="Taskscope / Fleet",
     question="Is it running, and is it getting worse?",
-    rows=(_RUNNING, _WORSE, _WHICH),
+    rows=(_RUNNING, _WORSE, _WHICH, _HAPPENED),
     variables=(*EVERYWHERE, KIND, AGENT, MODEL),
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from grafana.mixin.panels import Page, Panel, Query, Row
-from grafana.mixin.queries import among, field, logs, quantile, rate, select, selected, spans, total
+from grafana.mixin.queries import among, logs, quantile, rate, select, selected, spans, total
 from grafana.mixin.tables import TO_TRACE, columns
 from grafana.mixin.variables import EVERYWHERE
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
+from taskscope.semconv.events import HEALTH_STATUS_CHANGED
 
 _NONE: Final = "no health checks run"
 _CHECK: Final = ("instance", attr.HEALTH_CHECK)
@@ -138,7 +139,7 @@ _WELL: Final = Row(
             view="logs",
             queries=(
                 Query(
-                    logs(field(attr.HEALTH_PREVIOUS_STATUS, "", "!="))
+                    logs(f'event_name = "{HEALTH_STATUS_CHANGED}"')
                     + " | line_format `{{.taskscope_health_check}}: {{.taskscope_health_previous_status}} ->"
                     " {{.taskscope_health_status}}`",
                     kind="logs",

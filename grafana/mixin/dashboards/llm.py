@@ -9,6 +9,7 @@ from grafana.mixin.panels import Page, Panel, Query, Row, Step
 from grafana.mixin.queries import (
     HOST,
     MICRO,
+    events,
     grown,
     is_set,
     positive,
@@ -19,9 +20,10 @@ from grafana.mixin.queries import (
     split,
     total,
 )
-from grafana.mixin.variables import AGENT, HOSTS, KIND, MODEL
+from grafana.mixin.variables import AGENT, EVERYWHERE, KIND, MODEL
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
+from taskscope.semconv.events import CLIENT_EXCEPTION
 
 _NONE: Final = "no LLM calls"
 _CALLS: Final = select(metrics.INFERENCE_DURATION, part="count")
@@ -351,10 +353,27 @@ _ANSWERS: Final = Row(
     ),
 )
 
+_EXCEPTIONS: Final = Row(
+    "What did the providers say?",
+    (
+        Panel(
+            title="Exceptions of clients",
+            view="logs",
+            queries=(Query(events(CLIENT_EXCEPTION), kind="logs", labels=("event_name", attr.ERROR_TYPE)),),
+            description="Each call that ended with an exception, with its text, redacted, and a hint.",
+            bad="Every line; its trace id leads to the task that it hit.",
+            unit="none",
+            empty="no exceptions",
+            width=24,
+            alerts=("TaskscopeLlmCallsFailing", "TaskscopeLlmRateLimited"),
+        ),
+    ),
+)
+
 PAGE: Final = Page(
     uid="taskscope-llm",
     title="Taskscope / LLM and cost",
     question="Which models are called, do they answer, and what does it cost?",
-    rows=(_MONEY, _MODELS, _ANSWERS),
-    variables=(*HOSTS, MODEL, AGENT, KIND),
+    rows=(_MONEY, _MODELS, _ANSWERS, _EXCEPTIONS),
+    variables=(*EVERYWHERE, MODEL, AGENT, KIND),
 )

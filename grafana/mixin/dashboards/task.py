@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 from grafana.mixin.panels import Page, Panel, Query, Row
-from grafana.mixin.queries import equals, field, logs, selected, span
+from grafana.mixin.queries import LINE, equals, field, logs, selected, span
 from grafana.mixin.tables import TO_TASK, TO_TRACE, columns
 from grafana.mixin.variables import JOB, SERVICE_NAME, TASK, TRACE
 from taskscope.semconv import attributes as attr
-from taskscope.semconv.spans import CHAT, EMBEDDINGS, INVOKE_WORKFLOW
+from taskscope.semconv.spans import (
+    CHAT,
+    EMBEDDINGS,
+    INVOKE_WORKFLOW,
+    RETRIEVAL,
+    SEARCH_MEMORY,
+    UPSERT_MEMORY,
+)
 
 _THIS: Final = f'{span(attr.TASK_ID)} = "$task"'
-LINE: Final = (
-    "line_format `{{if __line__}}{{__line__}}{{else}}{{.event_name}} {{.taskscope_task_outcome}}"
-    "{{.taskscope_plan_reason}}{{.exception_type}} {{.exception_message}}{{.error_type}}{{end}}`"
-)
-"""Events have no body: what they are and say stands in their attributes."""
 
 
 def _find(condition: str, *keys: str) -> Query:
@@ -179,6 +181,60 @@ _DID: Final = Row(
                 attr.PROCESS_PID,
                 attr.PROCESS_EXIT_CODE,
                 attr.ERROR_TYPE,
+                "duration",
+            ),
+            links=TO_TRACE,
+        ),
+        Panel(
+            title="Retrievals",
+            view="table",
+            queries=(
+                _find(
+                    equals(attr.GEN_AI_OPERATION_NAME, RETRIEVAL),
+                    attr.GEN_AI_DATA_SOURCE_ID,
+                    attr.RETRIEVAL_MODE,
+                    attr.GEN_AI_RETRIEVAL_TOP_K,
+                    attr.RETRIEVAL_CANDIDATES,
+                    attr.RETRIEVAL_RESULTS,
+                ),
+            ),
+            description="Each search for passages or skills: how many were asked for, looked at, found.",
+            bad="No results: the plan after it is made blindly.",
+            unit="none",
+            empty="no retrievals",
+            height=10,
+            columns=columns(
+                "time",
+                attr.GEN_AI_DATA_SOURCE_ID,
+                attr.RETRIEVAL_MODE,
+                attr.GEN_AI_RETRIEVAL_TOP_K,
+                attr.RETRIEVAL_CANDIDATES,
+                attr.RETRIEVAL_RESULTS,
+                "duration",
+            ),
+            links=TO_TRACE,
+        ),
+        Panel(
+            title="Memory",
+            view="table",
+            queries=(
+                _find(
+                    equals(attr.GEN_AI_OPERATION_NAME, SEARCH_MEMORY, UPSERT_MEMORY),
+                    attr.GEN_AI_OPERATION_NAME,
+                    attr.GEN_AI_MEMORY_STORE_ID,
+                    attr.GEN_AI_MEMORY_RECORD_COUNT,
+                ),
+            ),
+            description="What was remembered, and what was written down for the next time.",
+            bad="Never any records: nothing is learned from earlier tasks.",
+            unit="none",
+            empty="no use of memory",
+            height=10,
+            columns=columns(
+                "time",
+                attr.GEN_AI_OPERATION_NAME,
+                attr.GEN_AI_MEMORY_STORE_ID,
+                attr.GEN_AI_MEMORY_RECORD_COUNT,
                 "duration",
             ),
             links=TO_TRACE,

@@ -6,6 +6,7 @@ from typing import Final
 
 from grafana.mixin.panels import Page, Panel, Query, Row
 from grafana.mixin.queries import (
+    events,
     grown,
     is_set,
     or_zero,
@@ -23,6 +24,7 @@ from grafana.mixin.tables import TO_TASK, columns
 from grafana.mixin.variables import AGENT, EVERYWHERE
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
+from taskscope.semconv.events import EXCEPTION, PLAN_REVISED
 
 _NONE: Final = "no tools used"
 _USES: Final = select(metrics.TOOL_DURATION, part="count")
@@ -227,6 +229,22 @@ _COMMANDS: Final = Row(
 _PLANS: Final = Row(
     "Do plans and steps work out?",
     (
+        Panel(
+            title="Plans revised, exceptions",
+            view="logs",
+            queries=(
+                Query(
+                    events(PLAN_REVISED, EXCEPTION),
+                    kind="logs",
+                    labels=("event_name", attr.TASK_ID),
+                ),
+            ),
+            description="Each time that a task got another plan, and each exception that left its span.",
+            bad="An exception tells its class, its text and what a person can do.",
+            unit="none",
+            empty="no plan was revised, no exception raised",
+            width=24,
+        ),
         Panel(
             title="Steps, by outcome",
             view="timeseries",
