@@ -5,6 +5,7 @@ The id of a span is its span id; log records and data points carry theirs in the
 
 from __future__ import annotations
 
+import enum
 import http
 import os
 import time
@@ -104,21 +105,39 @@ def encode_logs(records: Iterable[tuple[object, Mapping[str, object]]], event: s
     return request.SerializeToString()
 
 
+class Temporality(enum.IntEnum):
+    """Whether a point tells what was since the last one, or the whole."""
+
+    DELTA = 1
+    CUMULATIVE = 2
+
+
 def encode_points(ids: Iterable[str]) -> bytes:
     """A request of one cumulative counter, a data point for each id."""
+    return _encode_sum("proof.items", Temporality.CUMULATIVE, ((1, {PROOF_ID: one}) for one in ids))
+
+
+def encode_counter(name: str, value: int, temporality: Temporality) -> bytes:
+    """A request of one point of a counter, taken just now."""
+    return _encode_sum(name, temporality, [(value, {})])
+
+
+def _encode_sum(
+    name: str, temporality: Temporality, points: Iterable[tuple[int, Mapping[str, object]]]
+) -> bytes:
     request = ExportMetricsServiceRequest()
     group = request.resource_metrics.add()
     group.resource.attributes.extend(make_attributes({"service.name": SERVICE, "service.instance.id": "one"}))
-    metric = group.scope_metrics.add().metrics.add(name="proof.items", unit="{item}")
+    metric = group.scope_metrics.add().metrics.add(name=name, unit="{item}")
     metric.sum.is_monotonic = True
-    metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+    metric.sum.aggregation_temporality = AggregationTemporality.ValueType(temporality)
     now = time.time_ns()
-    for proof_id in ids:
+    for value, attributes in points:
         metric.sum.data_points.add(
-            start_time_unix_nano=now - 10**9,
+            start_time_unix_nano=now - 10**6,
             time_unix_nano=now,
-            as_int=1,
-            attributes=make_attributes({PROOF_ID: proof_id}),
+            as_int=value,
+            attributes=make_attributes(attributes),
         )
     return request.SerializeToString()
 
