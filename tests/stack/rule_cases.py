@@ -39,19 +39,13 @@ def calls(error: str = "") -> str:
 
 
 def retrievals(bound: str) -> str:
-    labels = f'{HOST},gen_ai_operation_name="retrieval"'
-    if bound:
-        return f'gen_ai_client_operation_duration_seconds_bucket{{{labels},le="{bound}"}}'
-    return f"gen_ai_client_operation_duration_seconds_count{{{labels}}}"
+    labels = f'{HOST},gen_ai_operation_name="retrieval",le="{bound}"'
+    return f"gen_ai_client_operation_duration_seconds_bucket{{{labels}}}"
 
 
 def slow(all_of_them: str, fast_ones: str) -> Mapping[str, str]:
-    return {
-        retrievals("2.56"): fast_ones,
-        retrievals("5.12"): all_of_them,
-        retrievals("+Inf"): all_of_them,
-        retrievals(""): all_of_them,
-    }
+    bounds = {"2.56": fast_ones, "5.12": all_of_them, "+Inf": all_of_them}
+    return {**KNOWN, **{retrievals(bound): values for bound, values in bounds.items()}}
 
 
 def dropped(reason: str) -> str:
@@ -307,18 +301,17 @@ MODELS = (
     ),
     Case(
         "TaskscopeRetrievalSlow",
-        "more than one in twenty above 2.56 s",
-        slow("0+50x30 1500x40", "0+47x30 1410x40"),
-        {"0m": [], "20m": [IT], "43m": [IT], "46m": []},
+        "fifty-one of a thousand above 2.56 s fire, for fifteen minutes",
+        slow("0x20 1000x40", "0x20 949x40"),
+        {"20m": [], "21m": [IT], "35m": [IT], "36m": []},
     ),
     Case(
-        "TaskscopeRetrievalSlow",
-        "one in twenty is at 2.56 s",
-        slow("0+20x40", "0+19x40"),
-        {"20m": [], "40m": []},
+        "TaskscopeRetrievalSlow", "one in twenty is at 2.56 s", slow("0x20 100x40", "0x20 95x40"), {"21m": []}
     ),
-    Case("TaskscopeRetrievalSlow", "eleven are enough", slow("0+0.7x40", "0x40"), {"20m": [IT], "70m": []}),
-    Case("TaskscopeRetrievalSlow", "nine are few", slow("0+0.64x40", "0x40"), {"20m": [], "40m": []}),
+    Case(
+        "TaskscopeRetrievalSlow", "ten are enough", slow("0x20 10x40", "0x20 0x40"), {"21m": [IT], "36m": []}
+    ),
+    Case("TaskscopeRetrievalSlow", "nine are few", slow("0x20 9x40", "0x20 0x40"), {"21m": []}),
 )
 
 HEALTH = (

@@ -17,8 +17,8 @@ CALLS_RECENT: Final = "taskscope:llm_calls:recent"
 """Live calls within the window, by all labels of the histogram."""
 RETRIES_RECENT: Final = "taskscope:llm_retries:recent"
 """Repeated requests within the window, by all labels of the counter."""
-RETRIEVAL_P95: Final = "taskscope:retrieval_duration_seconds:p95"
-"""95th percentile of a whole retrieval within the window, by host."""
+RETRIEVALS_RECENT: Final = "taskscope:retrieval_duration_seconds_bucket:recent"
+"""Whole retrievals within the window, by bucket and host."""
 _BY_MODEL: Final = labels(attr.GEN_AI_PROVIDER_NAME, attr.GEN_AI_REQUEST_MODEL)
 _MODEL: Final = "{{ $labels.gen_ai_provider_name }} {{ $labels.gen_ai_request_model }}"
 _RATE_LIMITED: Final = "429"
@@ -28,17 +28,17 @@ def build_group(config: Config) -> Group:
     """The rules about models and retrieval."""
     windows = config.windows
     calls = select(metrics.INFERENCE_DURATION, part="count")
-    buckets = select(
-        metrics.OPERATION_DURATION, match(attr.GEN_AI_OPERATION_NAME, spans.RETRIEVAL), part="bucket"
+    retrieval = match(attr.GEN_AI_OPERATION_NAME, spans.RETRIEVAL)
+    buckets = count_recent(
+        select(metrics.OPERATION_DURATION, retrieval, part="bucket"), windows.retrieval_s, windows
     )
-    rates = total(f"rate({buckets}[{duration(windows.retrieval_s)}])", ("le", *labels()))
     return Group(
         "taskscope-models",
         (_failing(config), _rate_limited(config), _retrying(config), _retrieval_slow(config)),
         (
             Recording(CALLS_RECENT, count_recent(calls, windows.calls_s, windows)),
             Recording(RETRIES_RECENT, count_recent(select(metrics.LLM_RETRIES), windows.calls_s, windows)),
-            Recording(RETRIEVAL_P95, f"histogram_quantile(0.95, {rates})"),
+            Recording(RETRIEVALS_RECENT, total(buckets, ("le", *labels()))),
         ),
     )
 
@@ -92,13 +92,10 @@ def _retrying(config: Config) -> Alert:
 
 
 def _retrieval_slow(config: Config) -> Alert:
-    counts = select(
-        metrics.OPERATION_DURATION, match(attr.GEN_AI_OPERATION_NAME, spans.RETRIEVAL), part="count"
-    )
-    number = total(f"increase({counts}[{duration(config.windows.retrieval_s)}])", labels())
+    number = total(f'{RETRIEVALS_RECENT}{{le="+Inf"}}', labels())
     return Alert(
         name="TaskscopeRetrievalSlow",
-        value=RETRIEVAL_P95,
+        value=f"histogram_quantile(0.95, {RETRIEVALS_RECENT})",
         limit=config.limits.retrieval_p95_s,
         comparison=">",
         guard=f"and\n{number} >= {config.limits.retrievals:g}",

@@ -22,6 +22,8 @@ _UNITS: Final = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000
 def duration(seconds: float) -> str:
     """The longest unit that says it exactly: `15m`, `90s`, `500ms`."""
     milliseconds = round(seconds * 1000)
+    if not milliseconds:
+        return "0s"
     unit, size = next((unit, size) for unit, size in _UNITS if milliseconds % size == 0)
     return f"{milliseconds // size}{unit}"
 
