@@ -13,8 +13,8 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-demo demo test check check-format check-lint check-types check-contracts check-docs \
-	format bench bench-peers reliability stack stack-up stack-down stack-status stack-logs fleet test-stack \
-	compose-secrets lock clean
+	format dashboards bench bench-peers reliability stack stack-up stack-down stack-status stack-logs fleet \
+	test-stack compose-secrets lock clean
 
 help: ## List what make can do
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ check-docs: setup ## Check that the docs say what the code does
 format: setup ## Format and repair what ruff can
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
+
+dashboards: setup ## Write Grafana's pages, data sources and alerts anew from grafana/mixin
+	@$(BIN)/python -m grafana.build
 
 bench: setup ## Measure speed and size, write docs/benchmarks.md
 	@test -d benchmarks || { echo "bench: there is no benchmarks/ yet" >&2; exit 1; }

@@ -5,16 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from grafana.mixin.alerts.prometheus import render_rules
 from grafana.mixin.alerts.provisioning import render_provisioning
+from grafana.mixin.dashboards import PAGES
+from grafana.mixin.documentation import render_documentation
+from grafana.mixin.rendering import render_page
+from grafana.mixin.sources import render_provider, render_sources
 
 ROOT: Final = Path(__file__).resolve().parent
 GENERATED: Final[tuple[tuple[str, Callable[[], str]], ...]] = (
     ("generated/prometheus/taskscope.yaml", render_rules),
     ("provisioning/alerting/taskscope.yaml", render_provisioning),
+    ("provisioning/datasources/taskscope.yaml", render_sources),
+    ("provisioning/dashboards/taskscope.yaml", render_provider),
+    *((f"provisioning/dashboards/taskscope/{page.uid}.json", partial(render_page, page)) for page in PAGES),
+    ("../docs/dashboards.md", render_documentation),
 )
 """Path below this folder, and what makes its text."""
 

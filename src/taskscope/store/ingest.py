@@ -128,7 +128,7 @@ class Ingest:
         for record in batch:
             if isinstance(record, HealthReading):
                 tally.add_health(record)
-        self._account(tally, accounts or Accounts(), {"traces": len(ended), "logs": len(logs)})
+        self._account(tally, Accounts() if accounts is None else accounts, {"traces": len(ended), "logs": len(logs)})
         return starts, closed
 
     def _bring_home(self, left: LeftJournal) -> int:

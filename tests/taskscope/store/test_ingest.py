@@ -71,6 +71,14 @@ def test_what_opens_and_ends_in_one_batch_never_touches_open(store: Store) -> No
         store.write(open_and_end(make_tool())[0])
 
 
+def test_how_long_a_write_took_is_counted(store: Store) -> None:
+    """Also when there is nothing else to tell: no drops, no errors."""
+    store.session.write([], Accounts(write_durations_s=[0.25, 0.5]))
+    with closing(store.read()) as connection:
+        (duration,) = values_of(read_aggregates(connection), "taskscope.recorder.write.duration").values()
+    assert (duration.count, duration.sum) == (2, 0.75)
+
+
 def test_a_failed_batch_leaves_nothing_and_may_be_tried_again(store: Store) -> None:
     """Whatever statement fails, all tables stay as they were; the second try counts once."""
     store.write(make_span())

@@ -1,0 +1,153 @@
+"""Every page of Grafana against the real backends, filled by real runs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from grafana.mixin.dashboards import PAGES
+from grafana.mixin.rendering import ref_of
+from stack.instance import Instance
+from stack.programs import find_collector_configs
+
+from .filling import Fleet
+from .walk import Target, Walk, load_pages, missing, targets_of, urls_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+EVERYTHING: Final = {
+    "job": ".+",
+    "instance": ".+",
+    "service": ".+",
+    "kind": ".*",
+    "agent": ".*",
+    "model": ".*",
+}
+"""What Grafana puts in place of "All"."""
+EXPECTED: Final = {
+    (page.uid, panel.title, ref_of(position)): query.expected
+    for page in PAGES
+    for panel in page.panels
+    for position, query in enumerate(panel.queries)
+}
+# Every trace is kept, by a sampling whose decisions are shown.
+SAMPLING: Final = {
+    "TASKSCOPE_SAMPLING_WAIT": "5s",
+    "TASKSCOPE_SAMPLING_WAIT_AFTER_ROOT": "1s",
+    "TASKSCOPE_SAMPLING_BASELINE_PERCENT": "100",
+    "TASKSCOPE_SCRAPE_INTERVAL": "2s",
+}
+ARRIVED_WITHIN: Final = 120.0
+
+
+@pytest.fixture(scope="module")
+def walks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Walk]]:
+    """The filled backends, with a task that cost something and one that failed in the variables."""
+    folder = tmp_path_factory.mktemp("dashboards")
+    gateway = find_collector_configs("gateway", "scale")
+    with Instance(folder / "stack", configs={"gateway": gateway}, environment=SAMPLING) as instance:
+        instance.start()
+        with Fleet(folder / "fleet", instance.url("agent", "otlp_http")) as fleet:
+            fleet.fill()
+            found = [
+                Walk(
+                    urls_of(instance),
+                    {**EVERYTHING, "task": task["task_id"], "trace": task["trace_id"]},
+                    fleet.began - 60,
+                )
+                for task in fleet.tasks
+            ]
+            deadline = time.monotonic() + ARRIVED_WITHIN
+            while find_empty(found) and time.monotonic() < deadline:
+                time.sleep(2)
+                found = [Walk(walk.urls, walk.values, walk.since) for walk in found]
+            yield found
+
+
+def find_empty(walks: list[Walk], pages: list[dict[str, Any]] | None = None) -> list[str]:
+    """The queries without rows, or whose rows lack a label."""
+    return [
+        message
+        for page in pages or load_pages()
+        for target in targets_of(page)
+        if (message := look(walks, target)) is not None
+    ]
+
+
+def look(walks: list[Walk], target: Target) -> str | None:
+    rows = [row for walk in walks for row in walk.ask(target)]
+    if not rows:
+        return f"{target.name}: no rows"
+    lacking = missing(rows, EXPECTED[target.page, target.panel, target.query["refId"]])
+    return f"{target.name}: no row has {lacking}, but {rows[0]}" if lacking else None
+
+
+def test_every_panel_has_rows(walks: list[Walk]) -> None:
+    """Each query of each panel brings rows that carry the labels which legend and columns speak of."""
+    assert "\n".join(find_empty(walks)) == ""
+
+
+def test_every_variable_has_choices(walks: list[Walk]) -> None:
+    """Each variable that asks a data source offers something."""
+    empty = [
+        f"{page['uid']}: {variable['name']}"
+        for page in load_pages()
+        for variable in page["templating"]["list"]
+        if variable["type"] == "query" and not walks[0].ask_variable(variable)
+    ]
+    assert empty == []
+
+
+def test_a_choice_narrows(walks: list[Walk]) -> None:
+    """With a service that does not exist chosen, no panel of the hosts' own numbers has rows."""
+    nobody = [
+        Walk(walk.urls, {**walk.values, "job": "nobody", "service": "nobody"}, walk.since) for walk in walks
+    ]
+    (fleet,) = (page for page in load_pages() if page["uid"] == "taskscope-fleet")
+    assert [target.name for target in targets_of(fleet) if look(nobody, target) is None] == []
+
+
+@pytest.mark.parametrize(
+    "right, wrong",
+    [
+        ("taskscope_task_active", "taskscope_tasks_active"),
+        ("span.taskscope.task.outcome", "span.taskscope.task.result"),
+        ("taskscope_task_outcome", "taskscope_outcome"),
+    ],
+)
+def test_a_wrong_name_is_found(walks: list[Walk], right: str, wrong: str) -> None:
+    """A panel that asks for a metric, attribute or label which nobody sends fails the walk."""
+    (fleet,) = (page for page in load_pages() if page["uid"] == "taskscope-fleet")
+    targets = [target for target in targets_of(fleet) if right in _text(target.query)]
+    assert targets
+    changed = [Target(one.page, one.panel, one.kind, _replace(one.query, right, wrong)) for one in targets]
+    assert all(look(walks, target) for target in changed)
+
+
+def _text(query: Mapping[str, Any]) -> str:
+    return str(query.get("expr") or query["query"])
+
+
+def _replace(query: Mapping[str, Any], right: str, wrong: str) -> dict[str, Any]:
+    key = "expr" if "expr" in query else "query"
+    return {**query, key: _text(query).replace(right, wrong)}
+
+
+def test_an_exemplar_leads_to_a_trace_and_to_its_lines(walks: list[Walk]) -> None:
+    """A dot on a line of Fleet names a trace that Tempo has, and Loki has lines of one of them."""
+    walk = walks[0]
+    traces = walk.find_exemplars()
+    assert traces
+    (query,) = (target.query for target in targets_of(_page("taskscope-task")) if target.kind == "traces")
+    kept = [trace for trace in traces if walk.has_trace(trace)]
+    assert kept
+    assert query["query"] == "$trace"
+    assert any(walk.ask_lines(f'{{service_name=~".+"}} | trace_id = "{trace}"') for trace in kept)
+
+
+def _page(uid: str) -> dict[str, Any]:
+    (page,) = (page for page in load_pages() if page["uid"] == uid)
+    return page
