@@ -6,6 +6,7 @@ Docker itself is asked where it is there; what needs its daemon stands in the Gi
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 import shlex
 import shutil
@@ -20,7 +21,8 @@ import pytest
 import yaml
 
 from stack import containers
-from stack.ports import load_ports
+from stack.ports import HOST, load_ports
+from stack.programs import _ARGUMENTS, find_collector_configs
 from stack.versions import load_pins
 
 ROOT = Path(__file__).parents[2]
@@ -44,37 +46,37 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def ports_of(service: dict[str, Any]) -> list[tuple[int, int]]:
-    """Host's and container's port of each that is published; fails for one that is not bound to loopback."""
+    """Both ports of each that is published; fails for one that is not bound to loopback."""
     found = [PUBLISHED.fullmatch(port) for port in service.get("ports", [])]
     assert None not in found, service["ports"]
     return [(int(port["host"]), int(port["inside"])) for port in found if port]
 
 
-# --- valid ----------------------------------------------------------------------------------------------------------
+# --- valid
+
+
+DOCKER = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_CONFIG") if name in os.environ}
+"""The environment of the person, whose Docker may have its plugins at home; tests have an empty home."""
 
 
 def has_compose() -> bool:
     docker = shutil.which("docker")
     asked = [docker, "compose", "version"] if docker else ["false"]
-    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+    return subprocess.run(asked, env=DOCKER, capture_output=True, check=False).returncode == 0
 
 
 def ask_compose(path: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = ["docker", "compose", "--project-directory", str(ROOT), "--file", str(path), *arguments]
-    command += ["config", "--quiet"]
-    return subprocess.run(
-        command,
-        env={"PATH": str(Path(str(shutil.which("docker"))).parent), **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Ask `docker compose config`, without the person's .env."""
+    command = ["docker", "compose", "--project-directory", str(ROOT), "--env-file", "/dev/null"]
+    command += ["--file", str(path), *arguments, "config", "--quiet"]
+    return subprocess.run(command, env={**DOCKER, **variables}, capture_output=True, text=True, check=False)
 
 
 def ask_schema(path: Path) -> subprocess.CompletedProcess[str]:
     """Ask the Compose Specification's schema, which check-jsonschema carries (Apache-2.0)."""
-    command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", "vendor.compose-spec"]
-    return subprocess.run([*command, path], capture_output=True, text=True, check=False)
+    program = str(Path(sys.executable).with_name("check-jsonschema"))
+    command = [program, "--builtin-schema", "vendor.compose-spec", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def write_broken(folder: Path) -> Path:
@@ -99,12 +101,12 @@ def test_docker_compose_takes_the_file(tmp_path: Path) -> None:
     taken = ask_compose(FILE, "--profile", "*", **secret)
     assert taken.returncode == 0, taken.stderr
     assert ask_compose(write_broken(tmp_path), **secret).returncode != 0
-    refused = ask_compose(FILE, "--env-file", "/dev/null")
+    refused = ask_compose(FILE)
     assert refused.returncode != 0
     assert "make compose-secrets" in refused.stderr
 
 
-# --- closed ---------------------------------------------------------------------------------------------------------
+# --- closed
 
 
 def test_only_loopback_is_published() -> None:
@@ -160,7 +162,7 @@ def test_profiles_are_those_that_are_told() -> None:
     assert services()["gateway-scale"]["command"][-1].endswith("/overlays/scale.yaml")
 
 
-# --- of one mind with the native stack -----------------------------------------------------------------------------------
+# --- of one mind with the native stack
 
 
 def find_version_faults(found: dict[str, dict[str, Any]]) -> list[str]:
@@ -204,16 +206,13 @@ def find_port_faults(found: dict[str, dict[str, Any]]) -> list[tuple[str, int]]:
     for name, service in found.items():
         own = numbers.get("gateway" if name == "gateway-scale" else name, {}).values()
         for host, inside in ports_of(service):
-            if host not in own or (inside != host and name != "chroma"):
+            if host not in own or inside != host:
                 faults.append((name, host))
     return faults
 
 
 def test_ports_are_those_of_the_ports_file() -> None:
-    """Each published port is that of stack/ports.toml, inside and outside; another one is found.
-
-    Chroma alone keeps its image's own port inside.
-    """
+    """Each published port is that of stack/ports.toml, inside and outside; another one is found."""
     assert find_port_faults(services()) == []
     other = services()
     other["loki"]["ports"] = ["127.0.0.1:3100:3100"]
@@ -222,16 +221,52 @@ def test_ports_are_those_of_the_ports_file() -> None:
 
 def test_addresses_inside_name_services_and_their_ports() -> None:
     """Every address of another container, in variables and health checks, is a service at one of its ports."""
-    numbers = {**load_ports(), "chroma": {"inside": 8000}}
+    numbers = load_ports()
     text = FILE.read_text()
     named = re.findall(r"(?<![\w.])(?:http://)?([a-z][a-z-]*):(\d{4,5})(?!\d)", text)
     assert len(named) > 12, named
-    wrong = [
-        (host, port)
-        for host, port in named
-        if int(port) not in numbers.get(host, {}).values() and host != "org"
-    ]
+    wrong = [(host, port) for host, port in named if int(port) not in numbers.get(host, {}).values()]
     assert wrong == []
+
+
+@pytest.mark.parametrize("name", ["agent", "gateway"])
+def test_a_collector_reads_the_files_of_its_native_twin(name: str) -> None:
+    """The same configuration files in the same order."""
+    files = [Path(word.removeprefix("--config=/etc/taskscope/")) for word in services()[name]["command"]]
+    assert files == [path.relative_to(ROOT / "collector") for path in find_collector_configs(name)]
+
+
+@pytest.mark.parametrize("name", ["prometheus", "alertmanager", "loki", "tempo"])
+def test_a_program_has_the_flags_of_its_native_twin(name: str) -> None:
+    """The same flags; only files and folders are elsewhere, and every address is listened on."""
+    places = {"config": ".*", "data": ".*", "host": re.escape("0.0.0.0"), **load_ports().get(name, {})}
+    expected = [
+        re.compile(re.escape(flag).replace("\\{", "{").replace("\\}", "}").format(**places))
+        for flag in _ARGUMENTS[name]
+    ]
+    given = services()[name]["command"]
+    assert len(given) == len(expected)
+    assert [flag.pattern for flag in expected if not any(flag.fullmatch(word) for word in given)] == []
+
+
+def find_lonely_variables(name: str) -> list[str]:
+    """Variables of a service's configuration files that would leave it on its own loopback."""
+    service = services()[name]
+    mounts = [volume.split(":")[:2] for volume in service["volumes"] if volume.startswith("./")]
+    lonely = set()
+    for word in service["command"]:
+        inside = word.rpartition("=")[2]
+        for source, target in mounts:
+            if inside.startswith(target):
+                text = (ROOT / (source + inside.removeprefix(target))).read_text()
+                lonely |= set(re.findall(rf"\$\{{(?:env:)?(\w+):-(?:https?://)?{re.escape(HOST)}\b", text))
+    return sorted(lonely - service.get("environment", {}).keys())
+
+
+@pytest.mark.parametrize("name", ["agent", "gateway", "gateway-scale", "loki", "tempo"])
+def test_no_container_listens_or_asks_on_its_own_loopback(name: str) -> None:
+    """Every address that is loopback by default is given."""
+    assert find_lonely_variables(name) == []
 
 
 def test_the_rendered_files_are_those_of_the_templates(tmp_path: Path) -> None:
@@ -244,7 +279,7 @@ def test_the_rendered_files_are_those_of_the_templates(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "source"),
+    "service, source",
     [
         (name, volume.partition(":")[0])
         for name, service in services().items()
@@ -253,13 +288,13 @@ def test_the_rendered_files_are_those_of_the_templates(tmp_path: Path) -> None:
     ],
 )
 def test_mounted_files_are_there_and_are_not_written(service: str, source: str) -> None:
-    """What is mounted from the repository exists, else Docker makes a folder of that name; and only to read."""
+    """What is mounted from the repository exists, else Docker makes a folder there; and only to read."""
     assert (ROOT / source).exists()
     mounts = [volume for volume in services()[service]["volumes"] if volume.startswith(source)]
     assert all(mount.endswith(":ro") for mount in mounts)
 
 
-# --- the image ------------------------------------------------------------------------------------------------------
+# --- the image
 
 
 def read_instructions(name: str) -> list[list[str]]:
@@ -292,7 +327,7 @@ def test_what_the_image_copies_is_there_and_is_sent() -> None:
 
 
 def test_the_image_runs_as_nobody_in_particular() -> None:
-    """Its last user is not root, it installs by hashes alone, and its health check is the program that it copies."""
+    """Its last user is not root, it installs by hashes alone, and it holds the program of its health check."""
     assert read_instructions("USER")[-1] == ["taskscope"]
     installs = [" ".join(words) for words in read_instructions("RUN") if "requirements/image.txt" in words]
     assert len(installs) == 1
