@@ -169,7 +169,7 @@ def test_a_refusal_for_good_is_counted(faulty: Instance, sink: OtlpSink, status:
 
 
 def test_a_web_page_is_taken_for_a_yes(faulty: Instance, sink: OtlpSink) -> None:
-    """An address that answers 200 with a page takes all and keeps nothing: the Collector counts it as sent."""
+    """An address that answers 200 with a page takes all and keeps nothing: it counts as sent."""
     sink.fail(Fault(kind="page"))
     post(faulty.url("gateway", "otlp_http"), "logs", make_log("gone"))
     wait_until(
