@@ -13,7 +13,8 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-demo demo test check check-format check-lint check-types check-contracts check-docs \
-	format bench bench-peers reliability compose-secrets lock clean
+	format bench bench-peers reliability stack stack-up stack-down stack-status stack-logs test-stack \
+	compose-secrets lock clean
 
 help: ## List what make can do
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +78,27 @@ bench-peers: setup ## Measure other libraries at the same spans, in an environme
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
 		-r requirements/peers.txt
 	@$(BIN)/python -m benchmarks peers
+
+stack: setup ## Build the real Collector, Prometheus, Loki, Tempo, Alertmanager and nats-server; needs Go
+	@$(BIN)/python -m stack build
+
+# ONLY="tempo loki" means these programs alone.
+stack-up: setup ## Start them on this machine, without Docker; OVERLAY=laptop for one tier
+	@$(BIN)/python -m stack build --quiet
+	@$(BIN)/python -m stack up $(if $(OVERLAY),--overlay $(OVERLAY)) $(ONLY)
+
+stack-down: setup ## End what stack-up started; the data stays
+	@$(BIN)/python -m stack down $(ONLY)
+
+stack-status: setup ## See which of them run, where, and whether they are ready
+	@$(BIN)/python -m stack status $(ONLY)
+
+stack-logs: setup ## See what they wrote last; LINES=100 for more
+	@$(BIN)/python -m stack logs $(if $(LINES),--lines $(LINES)) $(ONLY)
+
+test-stack: setup ## Prove the pipeline on the real programs
+	@$(BIN)/python -m stack build --quiet
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --stack tests/stack
 
 compose-secrets: ## Make a password for Grafana in docker-compose.yml, once, and write it into .env
 	@python="$(PYTHON)"; "$${python:-python3}" tools/compose_secrets.py

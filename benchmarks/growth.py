@@ -21,8 +21,11 @@ _PER = 100
 
 
 def measure(scene: Scene) -> list[Row]:
-    """Run the tasks and fit a line through the resident size after the first ones."""
-    tasks, warm = scene.pick(full=200, quick=16, tiny=4), scene.pick(full=_WARM, quick=8, tiny=1)
+    """Run the tasks and fit a line through the resident size after the first ones.
+
+    The goal is for the first half; the second shows whether it goes on or was the allocator's settling.
+    """
+    tasks, warm = scene.pick(full=400, quick=16, tiny=4), scene.pick(full=_WARM, quick=4, tiny=1)
     repository = scene.make_repository("repository", modules=2, tests=2)
     home = scene.folder / "home"
     answer = scene.time_load("growth", home, repository, tasks, environment=scene.environment(home)).answer
@@ -32,8 +35,8 @@ def measure(scene: Scene) -> list[Row]:
         raise LoadError(msg)
     goal = Goal(1) if warm == _WARM else None  # it is one for warm caches
     return [
-        _tell_growth(sizes, warm, goal),
-        _tell_growth(sizes, tasks - (tasks - warm) // 3),
+        _tell_growth(sizes[: tasks // 2], warm, goal),
+        _tell_growth(sizes, tasks // 2),
         Row("resident after the first task", spread_of([sizes[0] / _MEGABYTE]), "MB"),
     ]
 

@@ -18,6 +18,7 @@ from typing import Final, Self
 from .addresses import build_environment
 from .errors import NotReadyError, PortInUseError
 from .holders import describe_holder
+from .places import PORTS
 from .ports import HOST, Ports, ReservedPorts, is_free
 from .process import Process
 from .programs import PROGRAMS, build_command
@@ -32,7 +33,7 @@ _READY_PATIENCE: Final = 90.0
 
 
 class Instance:
-    """Programs of one folder. As a context manager it ends all of them, whoever started them.
+    """Programs of one folder. As a context manager it kills all of them at its end, whoever started them.
 
     `configs`: other files than the usual, by program; a Collector merges several (maps merge, lists are
     replaced). `environment`: more variables for all of them, such as those of an overlay. Without `ports` it
@@ -69,8 +70,8 @@ class Instance:
         self.close()
 
     def close(self) -> None:
-        """End all that runs and give the reserved ports back; the data stays in the folder."""
-        self.stop(*PROGRAMS)
+        """Kill all that runs and give the reserved ports back; the data stays in the folder."""
+        self.kill(*PROGRAMS)
         if self._reserved is not None:
             self._reserved.release()
 
@@ -168,9 +169,7 @@ class Instance:
         for purpose, port in self.ports[name].items():
             if not is_free(port):
                 holder = describe_holder(port)
-                msg = (
-                    f"port {port} ({name} {purpose}) is in use by {holder}; end it or change stack/ports.toml"
-                )
+                msg = f"port {port} ({name} {purpose}) is in use by {holder}; end it, or change {PORTS}"
                 raise PortInUseError(msg)
 
     def _ready_url(self, name: str) -> str:

@@ -22,8 +22,14 @@ def _home(variable: str, default: str) -> Path:
 CACHE: Final = _home("XDG_CACHE_HOME", ".cache")
 """Binaries that were built, a folder for each program and pin."""
 
+SCRATCH: Final = ".building-"
+"""How folders are called in which something is made: the next build removes those that a broken one left."""
+
 DATA: Final = Path(os.environ.get("TASKSCOPE_STACK_DATA") or _home("XDG_STATE_HOME", ".local/state"))
 """Data, logs and process ids of `make stack-up`."""
+
+PORTS: Final = Path(os.environ.get("TASKSCOPE_STACK_PORTS") or STACK / "ports.toml")
+"""Who listens where; another file of this form serves where some of the usual ports are taken."""
 
 BUILT: Final = Path(named) if (named := os.environ.get("TASKSCOPE_STACK_BIN")) else None
 """A folder of binaries that were built elsewhere; None: those of the cache."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from .errors import StackError
-from .places import STACK
+from .places import PORTS
 
 HOST: Final = "127.0.0.1"
 
@@ -29,8 +29,8 @@ _BLOCKS: Final = 200
 
 
 def load_ports() -> Ports:
-    """The ports of ports.toml."""
-    ports: dict[str, dict[str, int]] = tomllib.loads((STACK / "ports.toml").read_text())
+    """The ports of ports.toml, or of the file that TASKSCOPE_STACK_PORTS names."""
+    ports: dict[str, dict[str, int]] = tomllib.loads(PORTS.read_text())
     return ports
 
 

@@ -21,6 +21,8 @@ from .errors import StackError
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _KILL_PATIENCE: Final = 30.0
+_LOG_BYTES: Final = 16 << 20
+"""From this size on a start sets the log aside, and the one that was set aside before goes."""
 
 
 class Process:
@@ -45,6 +47,8 @@ class Process:
             msg = f"{self.name} runs already, as process {pid}"
             raise StackError(msg)
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
                 command,
@@ -111,7 +115,7 @@ class Process:
         try:
             record = json.loads(self._record.read_text())
             return int(record["pid"]), str(record["started"])
-        except (FileNotFoundError, ValueError, KeyError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return 0, ""
 
     def _write_record(self, pid: int) -> None:

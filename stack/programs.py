@@ -10,7 +10,7 @@ from typing import Final
 from .errors import StackError
 from .places import BUILT, ROOT, STACK
 from .ports import HOST, Ports
-from .versions import find_built, load_pins
+from .versions import load_pins
 
 _COLLECTOR: Final = ROOT / "collector"
 
@@ -58,8 +58,8 @@ def find_binary(name: str) -> Path:
     if BUILT is not None and (binary := BUILT / name).exists():
         return binary
     for pin in load_pins().values():
-        if name in pin.packages and (found := find_built(pin, name)):
-            return found
+        if name in pin.packages and pin.is_built:
+            return pin.folder / name
     msg = f"{name} is not built yet; call `make stack`, or use the Docker way: docker compose up"
     raise StackError(msg)
 

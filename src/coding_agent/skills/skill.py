@@ -5,6 +5,7 @@ Which skill is chosen is the library's business.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 from collections.abc import Callable, Mapping
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 RepairFunction: TypeAlias = Callable[[Finding, Workbench], Repair]
 _NEEDS = ("git", "tests")
+_FILES_REMEMBERED = 256
+_once_for_each_state = functools.lru_cache(_FILES_REMEMBERED)
+"""What a function found in a file, by the file and its state."""
 
 
 class BrokenSkillError(AgentError, ValueError):
@@ -141,8 +145,8 @@ def _has(bench: Workbench, need: str) -> bool:
 
 def load_skill(folder: Path, parents: Mapping[str, FolderSkill]) -> FolderSkill:
     """Read a skill from its folder; BrokenSkillError says what is wrong with it."""
-    front = _read_front_matter(folder / "SKILL.md")
-    metadata = _read_yaml(folder / "metadata.yaml")
+    front = _read_front_matter(folder / "SKILL.md", _stamp(folder / "SKILL.md"))
+    metadata = _read_yaml(folder / "metadata.yaml", _stamp(folder / "metadata.yaml"))
     name, description = front.get("name"), front.get("description")
     if name != folder.name or not isinstance(description, str):
         msg = (
@@ -154,6 +158,7 @@ def load_skill(folder: Path, parents: Mapping[str, FolderSkill]) -> FolderSkill:
     if parent is not None and parent not in list(parents):
         msg = f"{folder / 'metadata.yaml'}: there is no parent skill {parent!r}"
         raise BrokenSkillError(msg)
+    code = folder / "repair.py"
     return FolderSkill(
         name=name,
         description=" ".join(description.split()),
@@ -162,13 +167,23 @@ def load_skill(folder: Path, parents: Mapping[str, FolderSkill]) -> FolderSkill:
         order=_read_order(folder / "metadata.yaml", metadata.get("order", 50)),
         needs=_read_needs(folder / "metadata.yaml", metadata.get("needs", [])),
         lesson_key=metadata.get("lesson_key"),
-        code=_load_code(folder / "repair.py") if parent is None else parents[parent].code,
+        code=_load_code(code, _stamp(code)) if parent is None else parents[parent].code,
         parent=parent,
         parameters=_read_parameters(folder / "metadata.yaml", metadata.get("parameters", {})),
     )
 
 
-def _read_front_matter(file: Path) -> Mapping[str, Any]:
+def _stamp(file: Path) -> tuple[int, ...]:
+    """What changes with a file, so that a process that runs task after task reads each state of it once."""
+    try:
+        found = file.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+@_once_for_each_state
+def _read_front_matter(file: Path, _state: tuple[int, ...]) -> Mapping[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -182,7 +197,8 @@ def _read_front_matter(file: Path) -> Mapping[str, Any]:
     return _parse_yaml(file, found[1])
 
 
-def _read_yaml(file: Path) -> Mapping[str, Any]:
+@_once_for_each_state
+def _read_yaml(file: Path, _state: tuple[int, ...]) -> Mapping[str, Any]:
     try:
         return _parse_yaml(file, file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -247,7 +263,8 @@ def _read_parameters(file: Path, value: object) -> Mapping[str, Fact]:
     return dict(value)  # type: ignore[call-overload, no-any-return]
 
 
-def _load_code(file: Path) -> RepairFunction:
+@_once_for_each_state
+def _load_code(file: Path, _state: tuple[int, ...]) -> RepairFunction:
     if not file.is_file():
         msg = f"{file}: is missing; it has to define repair(finding, bench)"
         raise BrokenSkillError(msg)

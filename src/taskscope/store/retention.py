@@ -89,15 +89,18 @@ def _share_used(connection: sqlite3.Connection, limits: Limits) -> float:
 def _expire(connection: sqlite3.Connection, table: str, before_ns: int, note_expired: NoteExpired) -> int:
     """Delete those of the oldest rows of a table that are from before a time; how many."""
     time_column = "stop" if table == "span" else "time"
-    rows = connection.execute(
-        f"SELECT seq, {time_column}, trace FROM {table} ORDER BY seq LIMIT {_SLICE}"  # noqa: S608  our own words
+    oldest = f"SELECT seq, {time_column} AS time, trace FROM {table} ORDER BY seq LIMIT {_SLICE}"  # noqa: S608  our own words
+    # Chosen by SQLite: what stays, and that is mostly all, never becomes objects of ours.
+    leaving = connection.execute(
+        f"SELECT seq, trace FROM ({oldest}) WHERE time < ?",  # noqa: S608  our own words
+        (before_ns,),
     ).fetchall()
-    leaving = [(seq, trace) for seq, time_ns, trace in rows if time_ns < before_ns]
     if not leaving:
         return 0
     numbers = [seq for seq, _ in leaving]
     note_expired(connection, _SIGNALS[table], numbers)
-    if len(numbers) == len(rows):
+    until = connection.execute(f"SELECT count(*) FROM {table} WHERE seq <= ?", (numbers[-1],)).fetchone()[0]  # noqa: S608  our own words
+    if len(numbers) == until:
         connection.execute(f"DELETE FROM {table} WHERE seq <= ?", (numbers[-1],))  # noqa: S608  our own words
     else:
         connection.executemany(f"DELETE FROM {table} WHERE seq = ?", [(seq,) for seq in numbers])  # noqa: S608  our own words
