@@ -220,7 +220,7 @@ def test_ports_are_those_of_the_ports_file() -> None:
 
 
 def test_addresses_inside_name_services_and_their_ports() -> None:
-    """Every address of another container, in variables and health checks, is a service at one of its ports."""
+    """Every address of another container, in variables and health checks, is a service and its port."""
     numbers = load_ports()
     text = FILE.read_text()
     named = re.findall(r"(?<![\w.])(?:http://)?([a-z][a-z-]*):(\d{4,5})(?!\d)", text)
@@ -239,7 +239,7 @@ def test_a_collector_reads_the_files_of_its_native_twin(name: str) -> None:
 @pytest.mark.parametrize("name", ["prometheus", "alertmanager", "loki", "tempo"])
 def test_a_program_has_the_flags_of_its_native_twin(name: str) -> None:
     """The same flags; only files and folders are elsewhere, and every address is listened on."""
-    places = {"config": ".*", "data": ".*", "host": re.escape("0.0.0.0"), **load_ports().get(name, {})}
+    places = {"config": ".*", "data": ".*", "host": "0[.]0[.]0[.]0", **load_ports().get(name, {})}
     expected = [
         re.compile(re.escape(flag).replace("\\{", "{").replace("\\}", "}").format(**places))
         for flag in _ARGUMENTS[name]
@@ -327,10 +327,43 @@ def test_what_the_image_copies_is_there_and_is_sent() -> None:
 
 
 def test_the_image_runs_as_nobody_in_particular() -> None:
-    """Its last user is not root, it installs by hashes alone, and it holds the program of its health check."""
+    """Its last user is not root, it installs by hashes alone, and holds the program of its health check."""
     assert read_instructions("USER")[-1] == ["taskscope"]
     installs = [" ".join(words) for words in read_instructions("RUN") if "requirements/image.txt" in words]
     assert len(installs) == 1
     assert "--require-hashes --no-deps -r requirements/image.txt" in installs[0]
     assert "/usr/local/bin/ask" in read_instructions("COPY")[-1]
     assert services()["taskscope"]["healthcheck"]["test"][:2] == ["CMD", "ask"]
+
+
+# --- the workflow
+
+
+def read_workflow() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    return parsed
+
+
+def test_the_workflow_keeps_its_schema() -> None:
+    """GitHub's schema takes it, every action is pinned to a commit, and every job ends by itself."""
+    program = str(Path(sys.executable).with_name("check-jsonschema"))
+    schema = ["--builtin-schema", "vendor.github-workflows", str(ROOT / ".github/workflows/ci.yml")]
+    asked = subprocess.run([program, *schema], capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stdout
+    jobs = read_workflow()["jobs"]
+    uses = [step["uses"] for job in jobs.values() for step in job["steps"] if "uses" in step]
+    assert [action for action in uses if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", action)] == []
+    assert all("timeout-minutes" in job for job in jobs.values())
+
+
+def test_the_workflow_calls_what_is_there() -> None:
+    """Every target of make and every module that it calls exists, and all that is promised is called."""
+    jobs = read_workflow()["jobs"]
+    steps = [step.get("run", "") for job in jobs.values() for step in job["steps"]]
+    targets = {target for run in steps for target in re.findall(r"^make ([a-z-]+)", run, re.MULTILINE)}
+    declared = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert targets <= set(declared)
+    assert {"check", "test", "stack", "test-stack", "compose-secrets"} == targets - {"setup"}
+    modules = {module for run in steps for module in re.findall(r"python -m ([a-z_.]+)", run)}
+    assert modules == {"grafana.live"}
+    assert (ROOT / "grafana" / "live.py").exists()
