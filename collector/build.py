@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from . import dialects, redaction, truncation
+from . import derived, dialects, redaction, truncation
 
 FOLDER = Path(__file__).parent / "generated"
 
@@ -32,6 +32,7 @@ class Part(NamedTuple):
 PARTS = (
     Part("dialects.yaml", dialects.build, "src/taskscope/store/dialects.py"),
     Part("redaction.yaml", redaction.build, "src/taskscope/redaction/rules.py and names.py"),
+    Part("derived.yaml", derived.build, "collector/derived.py and src/taskscope/semconv/metrics.py"),
     Part("truncation.yaml", truncation.build, "collector/truncation.py"),
 )
 

@@ -1,7 +1,7 @@
-"""What the gateway cuts and to what length: `transform/truncate`, the last step before counting and storing.
+"""What the gateway cuts, and to what length: the processor `transform/truncate`.
 
-Spans are cut where our own recorder cuts, so that nothing of ours is cut twice. Loki refuses a log record whose
-attributes are too large together, for good, and would lose it: log records are cut to what it surely takes.
+Spans are cut where our own recorder cuts, so that nothing of ours is cut twice. Loki refuses a log record
+whose attributes are too large together, for good: log records are cut to what it surely takes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from taskscope.recorder.foreign import ATTRIBUTES_LIMIT
 from taskscope.semconv import attributes as attr
 
 LOKI_LIMIT_BYTES: Final = 256 * 1024
-"""`max_structured_metadata_size` of our Loki: keys and values of a record, its scope and resource together."""
+"""`max_structured_metadata_size` of our Loki: keys and values of a record, its scope and its resource."""
 NAME_LIMIT_BYTES: Final = 1024
 """Names of spans, scopes and events; what is longer is no name."""
 KEY_LIMIT: Final = 128
@@ -66,23 +66,26 @@ RESOURCE_CONTRACT: Final = (
 
 def build() -> dict[str, Any]:
     """The part of the Collector's configuration."""
-    shared = [
-        _rules(
-            "resource", "resource.attributes", (RESOURCE_ATTRIBUTES, RESOURCE_VALUE_BYTES), RESOURCE_CONTRACT
-        ),
-        _rules("scope", "scope.attributes", (SCOPE_ATTRIBUTES, SCOPE_VALUE_BYTES), ()),
-    ]
-    shared[1]["statements"] += [_shorten("scope.name", SCOPE_VALUE_BYTES)]
+    labels = {"context": "datapoint", "statements": [f"truncate_all(datapoint.attributes, {LABEL_BYTES})"]}
     truncate = {
         "error_mode": "ignore",
-        "trace_statements": [*shared, *_spans()],
-        "log_statements": [*shared, _logs()],
-        "metric_statements": [
-            *shared,
-            {"context": "datapoint", "statements": [f"truncate_all(datapoint.attributes, {LABEL_BYTES})"]},
-        ],
+        "trace_statements": [*_owners(), *_spans()],
+        "log_statements": [*_owners("stringify_all"), _logs()],
+        "metric_statements": [*_owners(), labels],
     }
     return {"processors": {"transform/truncate": truncate}}
+
+
+def _owners(*before: str) -> list[dict[str, Any]]:
+    """Resource and scope, after these functions on their attributes."""
+    resource = _rules(
+        "resource", "resource.attributes", (RESOURCE_ATTRIBUTES, RESOURCE_VALUE_BYTES), RESOURCE_CONTRACT
+    )
+    scope = _rules("scope", "scope.attributes", (SCOPE_ATTRIBUTES, SCOPE_VALUE_BYTES), ())
+    for owner, path in ((resource, "resource.attributes"), (scope, "scope.attributes")):
+        owner["statements"] = [*(f"{function}({path})" for function in before), *owner["statements"]]
+    scope["statements"] += [_shorten("scope.name", SCOPE_VALUE_BYTES)]
+    return [resource, scope]
 
 
 def _spans() -> list[dict[str, Any]]:
@@ -98,20 +101,18 @@ def _spans() -> list[dict[str, Any]]:
 
 def _logs() -> dict[str, Any]:
     """The traceback steps aside while the others are cut: it is what a person reads a record for."""
-    trace = f'log.attributes["{attr.EXCEPTION_STACKTRACE}"]'
+    traceback = f'log.attributes["{attr.EXCEPTION_STACKTRACE}"]'
+    aside = 'log.cache["traceback"]'
     log = _rules("log", "log.attributes", (LOG_ATTRIBUTES, LOG_VALUE_BYTES), LOG_CONTRACT)
     log["statements"] = [
         f'delete_matching_keys(log.attributes, "(?s)^.{{{KEY_LIMIT + 1}}}")',
         # Loki makes text of them anyway, and only texts can be cut.
         "stringify_all(log.attributes)",
-        f'set(log.cache["traceback"], {trace}) where {trace} != nil',
+        f"set({aside}, {traceback})",
         *log["statements"],
-        f'set({trace}, Substring(log.cache["traceback"], 0, {VALUE_LIMIT_BYTES}, true))'
-        f' where log.cache["traceback"] != nil and Len(log.cache["traceback"]) > {VALUE_LIMIT_BYTES}',
-        f'set({trace}, log.cache["traceback"])'
-        f' where log.cache["traceback"] != nil and Len(log.cache["traceback"]) <= {VALUE_LIMIT_BYTES}',
-        f"set(log.body, Substring(log.body, 0, {VALUE_LIMIT_BYTES}, true))"
-        f" where IsString(log.body) and Len(log.body) > {VALUE_LIMIT_BYTES}",
+        _shorten(aside, VALUE_LIMIT_BYTES, f"{aside} != nil"),
+        f"set({traceback}, {aside})",
+        _shorten("log.body", VALUE_LIMIT_BYTES, "log.body != nil"),
         _shorten("log.severity_text", LABEL_BYTES),
     ]
     return log
@@ -125,5 +126,7 @@ def _rules(context: str, path: str, limits: tuple[int, int], priority: tuple[str
     return {"context": context, "statements": statements}
 
 
-def _shorten(path: str, size_bytes: int) -> str:
-    return f"set({path}, Substring({path}, 0, {size_bytes}, true)) where Len({path}) > {size_bytes}"
+def _shorten(path: str, size_bytes: int, condition: str = "") -> str:
+    where = f"{condition} and " if condition else ""
+    text = f"String({path})"  # JSON where it is a list or a map
+    return f"set({path}, Substring({text}, 0, {size_bytes}, true)) where {where}Len({text}) > {size_bytes}"

@@ -107,7 +107,10 @@ class Process:
             return
         try:
             # Looked at after it was opened: an id that was given out anew before has another start.
-            yield pidfd if read_start(pid) == started else None
+            is_same = read_start(pid) == started
+            if not is_same and self._child is not None:
+                self._child.poll()  # it may have ended since the first look
+            yield pidfd if is_same else None
         finally:
             os.close(pidfd)
 

@@ -252,6 +252,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         sink = self.server.sink
+        if sink.is_ending.is_set():  # a connection that was kept alive outlives the server
+            self.close_connection = True
+            return
+        # Backends have it below a path of their own: /otlp/v1/logs, /api/v1/otlp/v1/metrics.
+        self.path = self.path[max(self.path.rfind("/v1/"), 0) :]
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == "/faults":
             sink.fail(*(Fault(**{**fault, "paths": tuple(_KINDS)}) for fault in json.loads(raw)))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from taskscope.errors import RequestTooLargeError
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import spans
-from taskscope.store import wire
+from taskscope.store import dialects, wire
 from taskscope.store.decoding import decode_log, decode_span
 from taskscope.store.records import LogRecord, Source, SpanRecord
 
@@ -41,7 +41,8 @@ IN_THE_FUTURE = "a time more than a day ahead"
 _COUNT_LIMIT = (1 << 32) - 1
 _SEVERITY_LIMIT = 24
 _TASK_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_CONTRACT = frozenset(value for name, value in vars(attr).items() if name.isupper())
+_CONTRACT = frozenset(value for name, value in vars(attr).items() if name.isupper()) | dialects.SOURCES
+"""The keys that we read, by our names or by those of other dialects."""
 _CLOSED = {key: values for key, values in spans.CLOSED_SETS.items() if key.startswith("taskscope.")}
 
 _SPAN_NUMBERS: Mapping[int, int] = {6: 0, 7: 1, 8: 1, 10: 0, 12: 0, 14: 0, 16: 5}
@@ -80,15 +81,17 @@ class ForeignReader:
         """The log records of a serialized `ExportLogsServiceRequest`; ValueError when it is none."""
         return self._read(request, self._log)
 
-    def _read(self, request: bytes, read: Callable[[bytes, Source, int], SpanRecord | LogRecord]) -> Received:
+    def _read(
+        self, request: bytes, read: Callable[[bytes, Source, str, int], SpanRecord | LogRecord]
+    ) -> Received:
         records: list[SpanRecord | LogRecord] = []
         refused: Counter[str] = Counter()
         latest_ns = self._now_ns() + FUTURE_NS
         for resource, scope, bodies in read_groups(request):
-            source = Source(self.resource(resource), self._scope(scope))
+            source, scope_name = Source(self.resource(resource), self._scope(scope)), _read_name(scope)
             for body in bodies:
                 try:
-                    records.append(read(body, source, latest_ns))
+                    records.append(read(body, source, scope_name, latest_ns))
                 except RefusedError as error:
                     refused[str(error)] += 1
         return Received(records, refused)
@@ -113,9 +116,12 @@ class ForeignReader:
 
     # --- spans
 
-    def _span(self, data: bytes, source: Source, latest_ns: int) -> SpanRecord:
+    def _span(self, data: bytes, source: Source, scope: str, latest_ns: int) -> SpanRecord:
         single, repeated = gather(data, _SPAN_NUMBERS, {9, 11, 13, 15})
-        values, dropped = self._attributes(repeated[9], single.get(10, 0))
+        is_root = not any(single.get(4, b""))
+        values, dropped = self._attributes(
+            repeated[9], single.get(10, 0), lambda given: dialects.translate(given, scope, is_root=is_root)
+        )
         events = [self._event(event) for event in repeated[11][:PARTS_LIMIT]]
         links = [link for link in map(self._link, repeated[13][:PARTS_LIMIT]) if link]
         status = self._status(b"".join(repeated[15]))
@@ -178,7 +184,7 @@ class ForeignReader:
 
     # --- log records
 
-    def _log(self, data: bytes, source: Source, latest_ns: int) -> LogRecord:
+    def _log(self, data: bytes, source: Source, _scope: str, latest_ns: int) -> LogRecord:
         single, repeated = gather(data, _LOG_NUMBERS, {5, 6})
         observed_ns = single.get(11, 0)
         time_ns = single.get(1, 0) or observed_ns or self._now_ns()
@@ -214,9 +220,15 @@ class ForeignReader:
     def _text(self, tag: bytes, raw: bytes | None) -> bytes:
         return wire.text(tag, self._cleaned(raw)) if raw else b""
 
-    def _attributes(self, pairs: Sequence[bytes], dropped: int) -> tuple[dict[str, AttributeValue], int]:
+    def _attributes(
+        self,
+        pairs: Sequence[bytes],
+        dropped: int,
+        translate: Callable[[dict[str, Any]], None] = lambda _values: None,
+    ) -> tuple[dict[str, AttributeValue], int]:
         """The attributes that are kept, cleaned, and how many were dropped here and before."""
         values, left_out = read_pairs(pairs)
+        translate(values)
         changed = hold_contract(values)
         cleaned = self._cleaner.attributes(values)
         if changed:
@@ -292,6 +304,11 @@ def hold_contract(values: dict[str, Any]) -> list[str]:
         del values[attr.TASK_ID]
         changed.append(attr.TASK_ID)
     return sorted(changed)
+
+
+def _read_name(scope: bytes) -> str:
+    raw = gather(scope, _SCOPE_NUMBERS, ())[0].get(1, b"")
+    return bytes(raw).decode(errors="replace")
 
 
 def _add(number: int, more: int) -> int:

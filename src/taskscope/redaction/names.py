@@ -6,16 +6,16 @@ import re
 from itertools import pairwise
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_SECRET_WORDS = frozenset(
+SECRET_WORDS = frozenset(
     {"password", "passwords", "passwd", "passphrase", "passcode", "pwd", "secret", "secrets", "token", "jwt"}
     | {"credential", "credentials", "authorization", "cookie", "cookies", "apikey"}
 )
-_KEY_OWNERS = frozenset(
+KEY_OWNERS = frozenset(
     {"api", "access", "account", "private", "secret", "auth", "signing", "encryption", "master", "session"}
     | {"service", "storage", "deploy", "shared"}
 )
 # `gen_ai.token.type`, `secret.name`, `password_policy` tell about a secret and are none.
-_HARMLESS_ENDS = frozenset(
+HARMLESS_ENDS = frozenset(
     {"type", "name", "count", "counts", "length", "size", "id", "ids", "policy", "status", "present", "age"}
     | {"kind", "limit", "usage", "index", "url", "path", "file", "ttl"}
 )
@@ -28,8 +28,8 @@ def is_secret_name(name: str) -> bool:
     `awsSecretKey` do.
     """
     words = [word.lower() for word in _WORDS.findall(name)]
-    if not words or words[-1] in _HARMLESS_ENDS:
+    if not words or words[-1] in HARMLESS_ENDS:
         return False
-    if any(word in _SECRET_WORDS for word in words):
+    if any(word in SECRET_WORDS for word in words):
         return True
-    return any(word == "key" and owner in _KEY_OWNERS for owner, word in pairwise(words))
+    return any(word == "key" and owner in KEY_OWNERS for owner, word in pairwise(words))

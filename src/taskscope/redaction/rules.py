@@ -37,7 +37,7 @@ TOKEN_LENGTH = 15
 # Pieces of patterns.
 _COLOR = r"(?:\x1b\[[0-9;]{0,8}m)?"
 # Not inside a word, but behind a color code, an escaped control character or a URL-encoded one.
-_LEFT = r"(?P<keep>^|[^0-9A-Za-z_-]|\x1b\[[0-9;]{0,8}m|%[0-9A-Fa-f]{2}|\\[nrt])"
+LEFT = r"(?P<keep>^|[^0-9A-Za-z_-]|\x1b\[[0-9;]{0,8}m|%[0-9A-Fa-f]{2}|\\[nrt])"
 _LEFT_REACH = 11
 _SLASH = r"(?:/|%2F|\\/)"
 _KEY_END = _COLOR + r"""(?:\\{0,3}["'\]]{1,2}|%22|%27|&quot;)?"""
@@ -87,7 +87,7 @@ def _place(name: str, pattern: str, *keywords: str, reach: int = 0) -> Rule:
 _TOKENS = (
     Rule("anthropic_key", ("sk-ant-",), r"sk-ant-[A-Za-z0-9_-]{20,}"),
     # A digit must come: `sk-toggleable__label-arrow` is a CSS class of scikit-learn.
-    Rule("openai_key", ("sk-",), _LEFT + r"sk-[A-Za-z_-]{0,60}[0-9][A-Za-z0-9_-]{11,}", _LEFT_REACH),
+    Rule("openai_key", ("sk-",), LEFT + r"sk-[A-Za-z_-]{0,60}[0-9][A-Za-z0-9_-]{11,}", _LEFT_REACH),
     Rule("openai_session", ("sess-",), r"sess-[A-Za-z0-9]{40,}"),
     Rule("github_token", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"gh[pousr]_[A-Za-z0-9]{30,}"),
     Rule("github_token", ("github_pat_",), r"github_pat_[A-Za-z0-9_]{22,}"),

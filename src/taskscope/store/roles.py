@@ -40,7 +40,7 @@ RECORDED_AT_START = frozenset(
 
 _KIND_SERVER = 2
 
-_BY_OPERATION: Mapping[object, Role] = {
+BY_OPERATION: Mapping[object, Role] = {
     spans.INVOKE_WORKFLOW: Role.TASK,
     spans.INVOKE_AGENT: Role.AGENT,
     spans.PLAN: Role.PLAN,
@@ -57,30 +57,33 @@ _BY_OPERATION: Mapping[object, Role] = {
     "update_memory": Role.MEMORY,
     "delete_memory": Role.MEMORY,
 }
+"""Values of `gen_ai.operation.name`; a span with another one plays no part."""
 
-_BY_KEY = (
+BY_KEY = (
     (attr.STEP_KIND, Role.STEP),
     (attr.HEALTH_CHECK, Role.HEALTH),
     (attr.RETRIEVAL_STAGE, Role.STAGE),
     (attr.PROCESS_EXECUTABLE_NAME, Role.COMMAND),
     (attr.DB_SYSTEM_NAME, Role.DATABASE),
 )
-_TELLING = frozenset(key for key, _ in _BY_KEY)
+"""Attributes that tell the part of a span without an operation, the first one that it has."""
+_TELLING = frozenset(key for key, _ in BY_KEY)
 
 
 def find_role(attributes: Mapping[str, object], kind: int) -> Role:
     """The part of a span with these attributes and OTLP kind."""
     operation = attributes.get(attr.GEN_AI_OPERATION_NAME)
     if isinstance(operation, str):
-        return _BY_OPERATION.get(operation, Role.OTHER)
+        return BY_OPERATION.get(operation, Role.OTHER)
     if not _TELLING.isdisjoint(attributes):
-        return next(role for key, role in _BY_KEY if key in attributes)
+        return next(role for key, role in BY_KEY if key in attributes)
     if kind == _KIND_SERVER and attr.HTTP_REQUEST_METHOD in attributes:
         return Role.SERVER
     return Role.OTHER
 
 
-_OWN_SERVICE = frozenset({Role.OTHER, Role.HEALTH, Role.SERVER, Role.DATABASE})
+COUNTED_OF_OTHERS = frozenset(Role) - {Role.OTHER, Role.HEALTH, Role.SERVER, Role.DATABASE, Role.FOREIGN}
+"""Roles in which other senders' spans are counted with ours; the rest is their own service."""
 
 
 def find_foreign_role(attributes: Mapping[str, object], kind: int) -> Role:
@@ -89,4 +92,4 @@ def find_foreign_role(attributes: Mapping[str, object], kind: int) -> Role:
     They would stand for the health, the requests and the database of this host.
     """
     role = find_role(attributes, kind)
-    return Role.FOREIGN if role in _OWN_SERVICE else role
+    return role if role in COUNTED_OF_OTHERS else Role.FOREIGN

@@ -45,7 +45,7 @@ def _one(_span: SpanRecord) -> int:
     return 1
 
 
-_NUMBER_LIMIT = 10**12
+NUMBER_LIMIT = 10**12
 """More than any count, number of tokens or micro-dollars of one span; 65,536 of them fit into 64 bits."""
 
 
@@ -54,7 +54,7 @@ def number_of(span: SpanRecord, key: str) -> Number | None:
     value = span.attributes.get(key)
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    return value if 0 <= value <= _NUMBER_LIMIT else None
+    return value if 0 <= value <= NUMBER_LIMIT else None
 
 
 def _attribute(key: str) -> _Value:

@@ -1,0 +1,128 @@
+"""Each configuration of the Collector as its files are merged: valid, bootable, and a record goes through."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stack.errors import NotReadyError
+from stack.programs import find_binary, find_collector_configs
+
+from .senders import SIGNALS, Sender
+from .sinks import Sinks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from stack.instance import Instance
+
+    from .conftest import MakeInstance
+
+NOTHING: dict[str, set[str]] = {signal: set() for signal in SIGNALS}
+QUICK_SAMPLING = {
+    "TASKSCOPE_SAMPLING_WAIT": "1s",
+    "TASKSCOPE_SAMPLING_WAIT_AFTER_ROOT": "1s",
+    "TASKSCOPE_SAMPLING_BASELINE_PERCENT": "100",
+}
+
+
+def validate(configs: Sequence[Path], environment: Mapping[str, str]) -> str:
+    """What `taskscope-collector validate` says; empty when it is content."""
+    command = [str(find_binary("taskscope-collector")), "validate", *(f"--config={path}" for path in configs)]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(environment), check=False)
+    assert (done.returncode == 0) == (not done.stderr), done
+    return done.stderr
+
+
+def write(folder: Path, overlay: Mapping[str, object]) -> Path:
+    """A further file for a test; JSON is YAML."""
+    path = folder / "more.yaml"
+    path.write_text(json.dumps(overlay))
+    return path
+
+
+@pytest.mark.parametrize(
+    "overlays, programs, way_in",
+    [
+        ((), ("gateway",), "gateway"),
+        ((), ("gateway", "agent"), "agent"),
+        (("laptop",), ("gateway",), "agent"),
+        (("scale",), ("gateway", "agent"), "agent"),
+        (("laptop", "scale"), ("gateway",), "agent"),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, tuple) else value,
+)
+def test_each_merged_configuration_is_valid_boots_and_lets_records_through(
+    make_instance: MakeInstance, overlays: tuple[str, ...], programs: tuple[str, ...], way_in: str
+) -> None:
+    """A span, a log record and a data point that go in come out at the backend of their signal."""
+    configs = find_collector_configs("gateway", *overlays)
+    instance = make_instance(configs={"gateway": configs}, environment=QUICK_SAMPLING)
+    assert validate(configs, instance.environment) == ""
+    assert validate(find_collector_configs("agent"), instance.environment) == ""
+    with Sinks(instance) as sinks:
+        instance.start(*programs)
+        sender = Sender(instance.url(way_in, "otlp_http"))
+        sender.send(1)
+        assert sinks.wait_for(sender.sent) == NOTHING
+
+
+WRONG: dict[str, dict[str, object]] = {
+    "an unknown key": {"exporters": {"otlp_http/loki": {"sending_queue": {"queue_sise": 5}}}},
+    "an unknown component": {"processors": {"tail_samplink": {}}},
+    "OTTL that cannot be read": {
+        "processors": {
+            "transform/dialects": {"trace_statements": [{"context": "span", "statements": ["set("]}]}
+        }
+    },
+    "a pipeline into nothing": {"service": {"pipelines": {"logs/in": {"exporters": ["otlp_http/nowhere"]}}}},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_validate_refuses_what_is_wrong(instance: Instance, tmp_path: Path, wrong: str) -> None:
+    """The control of the test above: `validate` can fail."""
+    configs = (*find_collector_configs("gateway"), write(tmp_path, WRONG[wrong]))
+    assert validate(configs, instance.environment) != ""
+
+
+BOOT_ONLY: dict[str, dict[str, object]] = {
+    "a queue in a storage that does not exist": {
+        "exporters": {"otlp_http/loki": {"sending_queue": {"storage": "file_storage/nowhere"}}}
+    },
+    "a queue in a folder that cannot be made": {
+        "extensions": {
+            "file_storage/queue": {"directory": "/proc/nowhere", "compaction": {"directory": "/tmp"}}
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("wrong", BOOT_ONLY)
+def test_only_a_boot_finds_what_validate_lets_pass(
+    make_instance: MakeInstance, tmp_path: Path, wrong: str
+) -> None:
+    """`validate` is content, the process ends: which is why each configuration is booted here."""
+    configs = (*find_collector_configs("gateway"), write(tmp_path, BOOT_ONLY[wrong]))
+    instance = make_instance(configs={"gateway": configs})
+    assert validate(configs, instance.environment) == ""
+    with pytest.raises(NotReadyError, match="ended before it was ready"):
+        instance.start("gateway")
+
+
+def test_every_backend_has_a_persistent_queue_of_its_own(instance: Instance) -> None:
+    """What waits is on disk, in a file for each exporter and signal, also where no backend answers."""
+    instance.start("gateway", "agent")
+    Sender(instance.url("agent", "otlp_http")).send(1)
+    files = {path.name for path in (instance.folder / "data").glob("*-queue/*")}
+    expected = {
+        *(f"exporter_otlp_grpc_gateway_{signal}" for signal in SIGNALS),
+        "exporter_otlp_grpc_tempo_traces",
+        "exporter_otlp_http_loki_logs",
+        "exporter_otlp_http_prometheus_metrics",
+    }
+    assert expected <= files, files
