@@ -26,6 +26,7 @@ from stack.programs import PROGRAMS, find_collector_configs
 from tests.taskscope.otlp_sink import Fault, OtlpSink
 
 from .otlp_by_hand import SERVICE, make_log, make_span, make_total, post
+from .tls import make_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from stack.instance import Instance
 
     from .conftest import MakeInstance
+    from .tls import Tls
 
 PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
 HOUR = 3600.0
@@ -324,50 +326,19 @@ def test_a_prometheus_whose_disk_is_full_says_yes_to_what_it_does_not_keep(
 # --- a wrong certificate, a wrong token
 
 
-class Authority:
-    """An authority and the certificates that it made, as PEM files."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.certificate, self._key, self._folder = folder / f"{name}.pem", folder / f"{name}-key.pem", folder
-        self._make(["-x509", "-days", "2", "-subj", f"/CN={name}"], self._key, self.certificate)
-
-    def make(self, name: str, *, days: int = 2) -> Path:
-        """A certificate for 127.0.0.1; its key lies beside it as `-key.pem`."""
-        asked, made = self._folder / f"{name}.csr", self._folder / f"{name}.pem"
-        self._make(["-subj", f"/CN={name}"], self._folder / f"{name}-key.pem", asked)
-        extension = self._folder / "extension"
-        extension.write_text("subjectAltName=IP:127.0.0.1")
-        signing = ["-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial", "-extfile", extension]
-        command = ["openssl", "x509", "-req", "-in", asked, *signing, "-days", str(days), "-out", made]
-        subprocess.run([str(word) for word in command], check=True, capture_output=True)
-        return made
-
-    @staticmethod
-    def _make(what: list[str], key: Path, out: Path) -> None:
-        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        command = ["openssl", "req", *kind, *what, "-keyout", str(key), "-out", str(out)]
-        subprocess.run(command, check=True, capture_output=True)
-
-
 class Guarded:
     """The two tiers with TLS and a token between them; what is wrong is put in before `start`."""
 
-    def __init__(self, folder: Path, make_instance: MakeInstance) -> None:
-        self.folder = folder
-        self.authority = Authority(folder, "gateway-ca")
-        senders = Authority(folder, "client-ca")
-        self.authority.make("gateway")
-        senders.make("agent")
+    def __init__(self, tls: Tls, make_instance: MakeInstance) -> None:
+        self.authority = Path(tls.environment["TASKSCOPE_AGENT_TLS"], "gateway-ca.pem")
+        """The file of the agent tier that says whom it trusts."""
+        self.certificate = Path(tls.environment["TASKSCOPE_GATEWAY_TLS"], "gateway.pem")
         self.instance = make_instance(
             configs={
                 "gateway": find_collector_configs("gateway", "tls"),
                 "agent": find_collector_configs("agent", "tls-agent"),
             },
-            environment={
-                "TASKSCOPE_GATEWAY_TLS": str(folder),
-                "TASKSCOPE_AGENT_TLS": str(folder),
-                "TASKSCOPE_GATEWAY_TOKEN": "made-up-token",
-            },
+            environment=tls.environment,
         )
         for protocol in ("grpc", "http"):
             address = self.instance.address("gateway", f"otlp_{protocol}")
@@ -381,11 +352,23 @@ class Guarded:
         return read_counter(self.instance, "gateway", "otelcol_receiver_accepted_spans")
 
 
+def write_expired(certificate: Path) -> None:
+    """Put a certificate in its place that ended yesterday, by its own key."""
+    key = certificate.with_name(f"{certificate.stem}-key.pem")
+    asked = ["openssl", "req", "-new", "-key", str(key), "-subj", "/CN=gateway"]
+    request = subprocess.run(asked, check=True, capture_output=True).stdout
+    signed = ["openssl", "x509", "-req", "-signkey", str(key), "-days", "-1", "-out", str(certificate)]
+    subprocess.run(signed, input=request, check=True, capture_output=True)
+
+
 @pytest.fixture
-def guarded(tmp_path: Path, make_instance: MakeInstance) -> Guarded:
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make certificates with")
-    return Guarded(tmp_path, make_instance)
+def tls(tmp_path: Path) -> Tls:
+    return make_tls(tmp_path)
+
+
+@pytest.fixture
+def guarded(tls: Tls, make_instance: MakeInstance) -> Guarded:
+    return Guarded(tls, make_instance)
 
 
 def test_with_the_right_certificates_and_token_it_arrives(guarded: Guarded) -> None:
@@ -402,21 +385,22 @@ def test_with_the_right_certificates_and_token_it_arrives(guarded: Guarded) -> N
         ("expired", "certificate has expired or is not yet valid"),
     ],
 )
-def test_a_wrong_certificate_is_told_and_the_span_waits(guarded: Guarded, wrong: str, words: str) -> None:
-    """Nothing gets through, nothing is lost: with the right one, and a restart, the span arrives."""
-    right = guarded.authority.certificate.read_bytes()
+def test_a_wrong_certificate_is_told_and_the_span_waits(
+    guarded: Guarded, tls: Tls, wrong: str, words: str
+) -> None:
+    """Nothing gets through, nothing is lost: with the right ones, and a restart, the span arrives."""
+    right = guarded.authority.read_bytes(), guarded.certificate.read_bytes()
     if wrong == "authority":
-        Authority(guarded.folder, "gateway-ca")
+        shutil.copy(tls.stranger, guarded.authority)
     else:
-        guarded.authority.make("gateway", days=-1)
+        write_expired(guarded.certificate)
+        shutil.copy(guarded.certificate, guarded.authority)
     guarded.instance.start("gateway", "agent")
     guarded.send()
     assert_told(guarded.instance, "agent", RETRIED, words)
     assert guarded.accepted() == 0
-    if wrong == "authority":
-        guarded.authority.certificate.write_bytes(right)
-    else:
-        guarded.authority.make("gateway")
+    guarded.authority.write_bytes(right[0])
+    guarded.certificate.write_bytes(right[1])
     guarded.instance.restart("gateway", "agent")
     wait_until(lambda: guarded.accepted() == 1, "the span at the gateway")
 
