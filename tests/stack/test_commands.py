@@ -135,6 +135,13 @@ def test_a_program_that_there_is_not_is_refused(person: Person) -> None:
     assert told.startswith("stack: there is no program 'prometeus'; there are prometheus, loki, ")
 
 
+def test_an_overlay_that_there_is_not_is_refused(person: Person) -> None:
+    """A slip in the name of an overlay is told before anything is started."""
+    told = person.call("up", "--overlay", "labtop", expected=1)
+    assert told.startswith("stack: there is no overlay 'labtop': ")
+    assert person.call("down") == "stack: nothing of it runs\n"
+
+
 def _read_pids(status: str) -> dict[str, int]:
     return {
         name: int(pid) for name, pid in re.findall(r"^stack: (\w+) .*process (\d+),", status, re.MULTILINE)
