@@ -33,6 +33,8 @@ _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 60.0
 _LONGEST_PAUSE_FOR_A_PERSON_S = 300.0
 _WARNING_INTERVAL_S = 60.0
+_LAST_INTERVAL_S = 1.0
+"""How often metrics are sent at most by programs that end one after the other."""
 _LEVEL = 3
 """Of zlib: 0.6 us for a span of ten attributes, where 6 takes 1.2."""
 _NS = 1_000_000_000
@@ -113,10 +115,11 @@ class Courier:
         """Have a cursor for every signal; StoreError or sqlite3.Error as from every method."""
         self.outbox.register(self.destination.endpoints, self._service_name)
 
-    def step(self, signal: str, *, is_urgent: bool = False) -> Step:
+    def step(self, signal: str, *, is_urgent: bool = False, is_last: bool = False) -> Step:
         """Make the next request of a signal, if there is one to make now.
 
-        `is_urgent` tries a destination that is being waited for, and sends metrics before they are due.
+        `is_urgent` tries a destination that is being waited for, and sends metrics before they are due; so
+        does `is_last`, for nobody may be there when they are.
         """
         if self._owed is not None:  # first: a batch that arrived must not be sent again
             self._settle(self._owed)
@@ -124,7 +127,8 @@ class Courier:
         if not is_urgent and _is_ahead(cursor.held_until_ns):
             return Step.HELD
         if signal == METRICS:
-            return self._send_metrics(is_due=is_urgent or self._is_due(cursor.succeeded_ns))
+            interval_s = _LAST_INTERVAL_S if is_last else self._metrics_interval_s
+            return self._send_metrics(is_due=is_urgent or _is_due(cursor.succeeded_ns, interval_s))
         limits = self._limits[signal]
         size_bytes = limits.size_bytes - _FRAME_BYTES * min(limits.records, BATCH_RECORDS)
         batch = self.outbox.read(signal, records=limits.records, size_bytes=max(size_bytes, 1))
@@ -260,12 +264,6 @@ class Courier:
 
     # --- metrics
 
-    def _is_due(self, succeeded_ns: int | None) -> bool:
-        """Whether the interval is over; a clock that was set back counts as such."""
-        if succeeded_ns is None:
-            return True
-        return not 0 <= time.time_ns() - succeeded_ns < self._metrics_interval_s * _NS
-
     def _send_metrics(self, *, is_due: bool) -> Step:
         if not is_due:
             return Step.IDLE
@@ -300,6 +298,11 @@ class Courier:
             self._warn("partial", judgement.problem)
         elif self._told and time.monotonic() - max(self._told.values()) > _WARNING_INTERVAL_S:
             self._told.clear()
+
+
+def _is_due(succeeded_ns: int | None, interval_s: float) -> bool:
+    """Whether the interval is over; a clock that was set back counts as such."""
+    return succeeded_ns is None or not 0 <= time.time_ns() - succeeded_ns < interval_s * _NS
 
 
 def _is_ahead(time_ns: int) -> bool:

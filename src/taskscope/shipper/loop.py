@@ -299,6 +299,9 @@ class _Worker:
         is_through = self._send(courier)
         if is_noted and not self._is_stopped:
             courier.outbox.finish_end()
+        if is_through and not self._is_stopped and METRICS in courier.destination.endpoints:
+            # What this program did is in no number yet that was sent, and the next one may come tomorrow.
+            courier.step(METRICS, is_last=True)
         return is_through
 
     def _send(self, courier: Courier) -> bool:

@@ -100,11 +100,12 @@ def _encode(metric: Metric, points: Iterable[MetricPoint], times_ns: tuple[int, 
         + wire.text(b"\x1a", metric.unit)
     )
     start_ns, now_ns = times_ns
-    moment = wire.fixed64(b"\x19", now_ns)
-    if metric.instrument != "gauge":
-        moment = wire.fixed64(b"\x11", start_ns) + moment
+    start = b"" if metric.instrument == "gauge" else wire.fixed64(b"\x11", start_ns)
     encode = _histogram_point if metric.instrument == "histogram" else _number_point
-    data = b"".join(wire.sized(b"\x0a", encode(metric, point, moment)) for point in points)
+    data = b"".join(
+        wire.sized(b"\x0a", encode(metric, point, start + wire.fixed64(b"\x19", point.time_ns or now_ns)))
+        for point in points
+    )
     if metric.instrument == "gauge":
         return head + wire.sized(b"\x2a", data)
     if metric.instrument == "histogram":

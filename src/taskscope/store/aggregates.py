@@ -7,11 +7,12 @@ series whose label values are known beforehand.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,7 +25,17 @@ from .database import find_locks_path, tells_store_errors
 from .interruption import find_dead, interrupt, read_open
 from .processes import is_alive, read_processes
 from .roles import Role
-from .tally import Histogram, LabelLimit, Series, Tally, count_calls, make_printable, merge, read_tables
+from .tally import (
+    Histogram,
+    LabelLimit,
+    Series,
+    Tally,
+    count_calls,
+    make_printable,
+    merge,
+    read_held,
+    read_tables,
+)
 from .wire import SpanBody
 
 if TYPE_CHECKING:
@@ -42,20 +53,62 @@ class MetricPoint(NamedTuple):
     labels: tuple[tuple[str, str], ...]
     """Key and value of every declared label; "" where the span had none."""
     value: Number | Histogram
+    time_ns: int = 0
+    """When it was so; 0: it is."""
 
 
 @tells_store_errors
 def read_aggregates(connection: sqlite3.Connection) -> list[MetricPoint]:
     """All series, in the order of the contract; one read transaction, so they belong together."""
-    connection.execute("BEGIN")
-    try:
+    with _one_moment(connection):
         numbers, histograms = read_tables(connection)
         unwritten = _add_interrupted(connection, numbers, histograms)
-        numbers |= _read_gauges(connection)
-        add_balance(connection, numbers, unwritten)
-        destinations = read_destinations(connection)
+        return _read_points(connection, numbers, histograms, unwritten)
+
+
+@tells_store_errors
+def read_growth(connection: sqlite3.Connection, after_ns: int) -> list[MetricPoint]:
+    """The same for who is sent them again and again: before a series that began to change, what it was.
+
+    Without the open spans of dead processes, which a writer is about to close: a number that is here now and
+    that is written down a moment later would read as two.
+    """
+    with _one_moment(connection):
+        numbers, histograms = read_tables(connection)
+        held = {series: (value, until_ns) for series, value, until_ns in read_held(connection, after_ns)}
+        points = _read_points(connection, numbers, histograms, {})
+    return [one for point in points for one in _with_past(point, held)]
+
+
+def _with_past(
+    point: MetricPoint, held: Mapping[Series, tuple[Number | Histogram, int]]
+) -> Iterator[MetricPoint]:
+    past = held.get((point.name, tuple(value for _, value in point.labels)))
+    if past is not None:
+        value, until_ns = past
+        yield point._replace(value=value, time_ns=until_ns)
+    yield point
+
+
+@contextlib.contextmanager
+def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """One read transaction."""
+    connection.execute("BEGIN")
+    try:
+        yield
     finally:
         connection.execute("COMMIT")
+
+
+def _read_points(
+    connection: sqlite3.Connection,
+    numbers: dict[Series, Number],
+    histograms: dict[Series, Histogram],
+    unwritten: dict[Series, Number],
+) -> list[MetricPoint]:
+    numbers |= _read_gauges(connection)
+    add_balance(connection, numbers, unwritten)
+    destinations = read_destinations(connection)
     return [point for metric in METRICS for point in _points(metric, numbers, histograms, destinations)]
 
 

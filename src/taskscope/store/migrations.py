@@ -125,12 +125,23 @@ _M005_SOURCES_LEAVE = (
         last_log = coalesce((SELECT max(seq) FROM log), 0)""",
 )
 
+_M006_BEFORE_A_CHANGE = (
+    # What a series was before it changed, and until when: a reader that gets the sums now and then sees by it
+    # when they grew. A minute apart, so that a burst of changes is one.
+    "ALTER TABLE counter ADD COLUMN held NUMERIC NOT NULL DEFAULT 0",
+    "ALTER TABLE counter ADD COLUMN held_until INTEGER NOT NULL DEFAULT 0",
+    # A JSON array of count, sum and buckets.
+    "ALTER TABLE histogram ADD COLUMN held TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE histogram ADD COLUMN held_until INTEGER NOT NULL DEFAULT 0",
+)
+
 MIGRATIONS = (
     ("m001_first_store", _M001_FIRST_STORE),
     ("m002_shipping", _M002_SHIPPING),
     ("m003_foreign_senders", _M003_FOREIGN_SENDERS),
     ("m004_journal", _M004_JOURNAL),
     ("m005_sources_leave", _M005_SOURCES_LEAVE),
+    ("m006_before_a_change", _M006_BEFORE_A_CHANGE),
 )
 """Name and statements of every step; a store's version is the number of steps it has taken."""
 

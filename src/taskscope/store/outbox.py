@@ -21,7 +21,7 @@ from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 
 from . import wire
-from .aggregates import MetricPoint, read_aggregates
+from .aggregates import MetricPoint, read_growth
 from .balance import TABLES, begin_cursors, count_records, pass_records, read_top
 from .damage import find_inode
 from .database import open_database, transaction
@@ -34,6 +34,7 @@ METRICS: Final = "metrics"
 _ATTRIBUTES_TAGS = {"traces": b"\x4a", "logs": b"\x32"}
 """Tag of the attributes in a span and in a log record."""
 _SERVICE_NAME = "taskscope"
+_OUR_DISTRO = wire.attributes(b"\x0a", {"telemetry.distro.name": "taskscope"})
 _NS = 1_000_000_000
 _END_PAUSE_NS = 60 * _NS
 _T = TypeVar("_T")
@@ -158,21 +159,23 @@ class Outbox:
         return self._read(read)
 
     def source(self, source_id: int) -> Source:
-        """Who says it: the resource and scope of records."""
+        """Who says it: the resource and scope of records.
+
+        Another sender's resource says in whose numbers its records are: ours hold them, and who derives the
+        same metrics from spans must not count them again.
+        """
         if source_id not in self._sources:
-            self._sources[source_id] = self._read(
-                lambda connection: Source(
-                    *connection.execute(
-                        "SELECT resource, scope FROM source WHERE id = ?", (source_id,)
-                    ).fetchone()
-                )
-            )
+            self._sources[source_id] = self._read(lambda connection: _read_source(connection, source_id))
         return self._sources[source_id]
 
     def aggregates(self) -> tuple[list[MetricPoint], StoreIdentity]:
-        """All metrics of the host as they stand, and whose they are."""
+        """All metrics of the host as they stand, and whose they are.
+
+        Before each series that began to change since the destination last took them stands what it was.
+        """
+        succeeded_ns = self.cursor(METRICS).succeeded_ns or 0
         with self._connected() as connection:
-            return read_aggregates(connection), _read_identity(connection)
+            return read_growth(connection, succeeded_ns), _read_identity(connection)
 
     # --- what became of it
 
@@ -369,6 +372,16 @@ class StoreIdentity(NamedTuple):
     """When counting began."""
     service_name: str
     """The first name that a sender was given on purpose, so that all senders say the same."""
+
+
+def _read_source(connection: sqlite3.Connection, source_id: int) -> Source:
+    resource, scope = connection.execute(
+        "SELECT resource, scope FROM source WHERE id = ?", (source_id,)
+    ).fetchone()
+    if all(wire.sized(b"\x0a", pair) != _OUR_DISTRO for _, pair in wire.fields(resource)):
+        instance = _read_identity(connection).instance
+        resource += wire.attributes(b"\x0a", {attr.STORE_ID: instance})
+    return Source(resource, scope)
 
 
 def _read_identity(connection: sqlite3.Connection) -> StoreIdentity:

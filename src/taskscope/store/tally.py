@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import time
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from taskscope.semconv import attributes as attr
@@ -42,6 +43,10 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
 )
+
+
+BURST_NS = 60 * 10**9
+"""Changes of one series so close to each other are one: what it was before is kept for the first of them."""
 
 
 def make_printable(label: str) -> str:
@@ -196,10 +201,11 @@ class Tally:
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Add all of it to the tables; the caller holds the transaction."""
-        _write_numbers(connection, "counter", self.counters, "value = value + excluded.value")
-        _write_numbers(connection, "gauge", self.gauges, "value = excluded.value")
+        now_ns = time.time_ns()
+        _write_counters(connection, self.counters, now_ns)
+        _write_gauges(connection, self.gauges)
         for series, histogram in self.histograms.items():
-            _write_histogram(connection, series, histogram)
+            _write_histogram(connection, series, histogram, now_ns)
 
 
 class _Observations:
@@ -227,33 +233,49 @@ def merge(one: Histogram, other: Histogram) -> Histogram:
     return Histogram(one.count + other.count, one.sum + other.sum, counts)
 
 
-def _write_numbers(
-    connection: sqlite3.Connection, table: str, values: Mapping[Series, Number], change: str
-) -> None:
+# The old row's values, all of them, stand on the right sides. A clock that was set back begins anew as well.
+_ADD = f"""(metric, labels) DO UPDATE SET value = value + excluded.value,
+    held = iif(abs(excluded.held_until - held_until) > {BURST_NS}, value, held),
+    held_until = iif(abs(excluded.held_until - held_until) > {BURST_NS}, excluded.held_until, held_until)"""
+
+
+def _write_counters(connection: sqlite3.Connection, values: Mapping[Series, Number], now_ns: int) -> None:
+    rows = [(name, _to_json(labels), value, 0, now_ns) for (name, labels), value in values.items()]
+    columns = ("metric", "labels", "value", "held", "held_until")
+    insert_many(connection, "counter", columns, rows, on_conflict=_ADD)
+
+
+def _write_gauges(connection: sqlite3.Connection, values: Mapping[Series, Number]) -> None:
     rows = [(name, _to_json(labels), value) for (name, labels), value in values.items()]
-    insert_many(
-        connection,
-        table,
-        ("metric", "labels", "value"),
-        rows,
-        on_conflict=f"(metric, labels) DO UPDATE SET {change}",
-    )
+    change = "(metric, labels) DO UPDATE SET value = excluded.value"
+    insert_many(connection, "gauge", ("metric", "labels", "value"), rows, on_conflict=change)
 
 
-def _write_histogram(connection: sqlite3.Connection, series: Series, histogram: Histogram) -> None:
+def _write_histogram(
+    connection: sqlite3.Connection, series: Series, histogram: Histogram, now_ns: int
+) -> None:
     name, labels = series[0], _to_json(series[1])
     row = connection.execute(
-        "SELECT count, sum, buckets FROM histogram WHERE metric = ? AND labels = ?", (name, labels)
+        "SELECT count, sum, buckets, held, held_until FROM histogram WHERE metric = ? AND labels = ?",
+        (name, labels),
     ).fetchone()
+    held, held_until_ns = "", now_ns
     if row is not None:
-        old = _to_histogram(*row)
+        old = _to_histogram(*row[:3])
         # Other bounds in an older version: a fresh start, which a reader sees as the reset of a counter.
         if len(old.bucket_counts) == len(histogram.bucket_counts):
             histogram = merge(old, histogram)
+            held, held_until_ns = _to_json(old), now_ns
+            if abs(now_ns - row[4]) <= BURST_NS:
+                held, held_until_ns = row[3:]
     connection.execute(
-        "REPLACE INTO histogram VALUES(?, ?, ?, ?, ?)",
-        (name, labels, histogram.count, histogram.sum, _to_json(histogram.bucket_counts)),
-    )
+        "REPLACE INTO histogram(metric, labels, count, sum, buckets, held, held_until)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?)",
+        (
+            name, labels, histogram.count, histogram.sum, _to_json(histogram.bucket_counts),
+            held, held_until_ns,
+        ),
+    )  # fmt: skip
 
 
 def read_tables(connection: sqlite3.Connection) -> tuple[dict[Series, Number], dict[Series, Histogram]]:
@@ -269,6 +291,29 @@ def read_tables(connection: sqlite3.Connection) -> tuple[dict[Series, Number], d
         )
     }
     return numbers, histograms
+
+
+def read_held(
+    connection: sqlite3.Connection, after_ns: int
+) -> Iterator[tuple[Series, Number | Histogram, int]]:
+    """Series that began to change after a time: what they were before, and until when."""
+    for table in ("counter", "histogram"):
+        for name, labels, held, until_ns in connection.execute(
+            f"SELECT metric, labels, held, held_until FROM {table} WHERE held_until > ?",  # noqa: S608  our own words
+            (after_ns,),
+        ):
+            series = name, tuple(json.loads(labels))
+            if table == "counter":
+                yield series, held, until_ns
+            else:
+                yield series, _read_held(name, held), until_ns
+
+
+def _read_held(name: str, held: str) -> Histogram:
+    if not held:
+        return Histogram(0, 0.0, (0,) * (len(metrics.BY_NAME[name].buckets) + 1))
+    count, total, buckets = json.loads(held)
+    return Histogram(count, total, tuple(buckets))
 
 
 def _to_histogram(count: int, total: float, buckets: str) -> Histogram:
