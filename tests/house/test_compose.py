@@ -367,3 +367,42 @@ def test_the_workflow_calls_what_is_there() -> None:
     modules = {module for run in steps for module in re.findall(r"python -m ([a-z_.]+)", run)}
     assert modules == {"grafana.live"}
     assert (ROOT / "grafana" / "live.py").exists()
+
+
+# --- the docs
+
+PAGES = [
+    page
+    for name in ("docs/pipeline.md", "docs/runbook.md", "docs/dashboards.md", "docs/troubleshooting.md")
+    if (page := ROOT / name).exists()
+] + [page for name in ("collector", "stack") if (page := ROOT / name / "README.md").exists()]
+SPOKEN = ("Prometheus", "Loki", "Tempo", "Alertmanager", "Grafana", "Collector", "Chroma")
+
+
+def find_wrong_words(text: str) -> list[str]:
+    """Ports that ports.toml has not, versions that versions.toml has not, files that are not there."""
+    numbers = {str(port) for program in load_ports().values() for port in program.values()}
+    spoken = re.findall(r"(?:127\.0\.0\.1|localhost):(\d{4,5})\b", text)
+    wrong = [port for port in spoken if port not in numbers]
+    versions = (
+        rf"\b({'|'.join(SPOKEN)}) v?(\d+\.\d+(?:\.\d+)?)\b(?!\s*(?:s|ms|MB|GB|%))"  # no measured values
+    )
+    for name, version in re.findall(versions, text):
+        release = load_pins()[name.lower()].release
+        if version != release and not release.startswith((f"{version}.", f"{version}-")):
+            wrong.append(f"{name} {version}")
+    named = re.findall(r"`((?:collector|stack|grafana)/[\w./-]+\.(?:ya?ml|toml|py|json))`", text)
+    return wrong + [path for path in named if not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_docs_name_what_is_there(page: Path) -> None:
+    """Each port, version and configuration file that a page of the pipeline names is that of the stack."""
+    assert find_wrong_words(page.read_text()) == []
+
+
+def test_a_wrong_word_of_the_docs_is_found() -> None:
+    """The control: a port, a version and a file of another stack are three findings."""
+    text = "Ask http://127.0.0.1:3100/ready of Loki 2.9.1, as in `collector/router.yaml`."
+    assert find_wrong_words(text) == ["3100", "Loki 2.9.1", "collector/router.yaml"]
+    assert find_wrong_words("Loki 3.7 on 127.0.0.1:23100, `stack/loki.yaml`") == []
