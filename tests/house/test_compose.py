@@ -373,7 +373,15 @@ def test_the_workflow_calls_what_is_there() -> None:
 
 PAGES = [
     page
-    for name in ("docs/pipeline.md", "docs/runbook.md", "docs/dashboards.md", "docs/troubleshooting.md")
+    for name in sorted(
+        (
+            "docs/pipeline.md",
+            "docs/runbook.md",
+            "docs/dashboards.md",
+            "docs/troubleshooting.md",
+            "docs/containers.md",
+        )
+    )
     if (page := ROOT / name).exists()
 ] + [page for name in ("collector", "stack") if (page := ROOT / name / "README.md").exists()]
 SPOKEN = ("Prometheus", "Loki", "Tempo", "Alertmanager", "Grafana", "Collector", "Chroma")
