@@ -92,8 +92,8 @@ def _expire(connection: sqlite3.Connection, table: str, before_ns: int, note_exp
     oldest = f"SELECT seq, {time_column} AS time, trace FROM {table} ORDER BY seq LIMIT {_SLICE}"  # noqa: S608  our own words
     # Chosen by SQLite: what stays, and that is mostly all, never becomes objects of ours.
     leaving = connection.execute(
-        f"SELECT seq, trace FROM ({oldest}) WHERE time < ?",  # noqa: S608  our own words
-        (before_ns,),
+        f"SELECT seq, trace FROM ({oldest}) WHERE time <= ?",  # noqa: S608  our own words
+        (before_ns - 1,),
     ).fetchall()
     if not leaving:
         return 0
