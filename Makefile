@@ -82,6 +82,9 @@ bench-peers: setup ## Measure other libraries at the same spans, in an environme
 		-r requirements/peers.txt
 	@$(BIN)/python -m benchmarks peers
 
+bench-stack: setup ## Measure the gateway, with the programs that `make stack` builds
+	@$(BIN)/python -m benchmarks gateway
+
 stack: setup ## Build the real Collector, Prometheus, Loki, Tempo, Alertmanager and nats-server; needs Go
 	@$(BIN)/python -m stack build
 
