@@ -16,6 +16,7 @@ _NO_CAPITAL = "(?:^|[^A-Z])"
 _LOWER_ENDS = "(?:[^a-z]|$)"
 _UPPER_ENDS = "(?:[^A-Za-z]|[A-Z][a-z]|$)"  # in `APIKey` the last capital is the next word's
 _SIGNS = "[^A-Za-z0-9]"
+_LIST_NUMBER = r"\x03?\.[0-9]+"
 
 
 def build_secret_pattern() -> str:
@@ -36,9 +37,12 @@ def build_secret_pattern() -> str:
 
 
 def build_harmless_pattern() -> str:
-    """Finds a last word that tells about a secret and is none: `gen_ai.token.type`, `secret.name`."""
+    """Finds a last word that tells about a secret and is none: `gen_ai.token.type`, `secret.name`.
+
+    Numbers of a list, laid flat, may follow it.
+    """
     small, title, large = _forms(HARMLESS_ENDS)
-    return f"(?:{_NO_LETTER}{small}|{title}|{_NO_CAPITAL}{large}){_SIGNS}*$"
+    return f"(?:{_NO_LETTER}{small}|{title}|{_NO_CAPITAL}{large}){_SIGNS}*(?:{_LIST_NUMBER})*$"
 
 
 def _forms(words: Iterable[str]) -> tuple[str, str, str]:

@@ -46,12 +46,22 @@ _COMMON_LENGTH = 3
 _FREQUENT = 'etaoinsrl._"dchupmgfybw,:v-k0123456789xjqz'
 """The characters of telemetry, the most frequent first; capitals and all others are rarer still."""
 
+
+def _all_but(word: str) -> str:
+    """Any part of a key but this one, as a pattern without lookahead."""
+    pattern = r'[^"\\]+'
+    for letter in reversed(word):
+        pattern = rf'(?:{letter}{pattern}|[^{letter}"\\][^"\\]*)?'
+    return pattern
+
+
 _WORDS = (
     Sieve("pass", f"(?:pass(?:word|wd|phrase|code)(?:{_NAME_END}|{_KEY_END})|_pass{_KEY_END})"),
     Sieve("pwd", f"pwd(?:{_NAME_END}|{_KEY_END})"),
     Sieve("secret", f"secret(?:{_NAME_END}|[a-z_-]*{_KEY_END})"),
-    # `gen_ai.usage.input_tokens` is in every span of a model call, and `tokens` is no such word.
-    Sieve("token", rf'token(?:\\*":|[^s"\\]{_NAME_END}|{_KEY_END})'),
+    # `gen_ai.usage.input_tokens` is in every span of a model call, and `tokens` is no such word;
+    # `gen_ai.token.modality` is on every point of theirs.
+    Sieve("token", rf'token(?:\\*":|[^s"\\]{_all_but("modality")}\\*":|{_KEY_END})'),
     Sieve("credential", f"credentials?(?:{_NAME_END}|{_KEY_END})"),
     Sieve("key", f"key(?:{_NAME_END}|{_KEY_END})"),
     Sieve("jwt", f"jwt{_NAME_END}"),

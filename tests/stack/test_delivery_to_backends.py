@@ -119,3 +119,12 @@ def test_a_log_record_that_loki_would_refuse_is_cut_so_that_it_takes_it(instance
     wait_for(lambda: sorted(line[:5] for line in find_lines(instance)), sorted(begins))
     # Those of the contract are kept, however many others there are.
     assert len(find_lines(instance, '| error_type="RuntimeError" | exception_stacktrace=~"Traceback.*"')) == 2
+
+
+def test_an_event_has_its_name_in_loki(instance: Instance) -> None:
+    """As an attribute, and as its line when it has no body; a body stays what it is."""
+    instance.start("loki", "gateway")
+    sender = Sender(instance.url("gateway", "otlp_http"))
+    sender.deliver("logs", encode_logs([(None, {}), ("text", {})], event="proof.happened"))
+    query = '| event_name="proof.happened"'
+    wait_for(lambda: sorted(find_lines(instance, query)), ["proof.happened", "text"])

@@ -17,7 +17,7 @@ KEY_OWNERS = frozenset(
 # `gen_ai.token.type`, `secret.name`, `password_policy` tell about a secret and are none.
 HARMLESS_ENDS = frozenset(
     {"type", "name", "count", "counts", "length", "size", "id", "ids", "policy", "status", "present", "age"}
-    | {"kind", "limit", "usage", "index", "url", "path", "file", "ttl"}
+    | {"kind", "limit", "usage", "index", "url", "path", "file", "ttl", "modality"}
 )
 
 
