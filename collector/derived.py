@@ -46,7 +46,7 @@ NOT_DERIVED: Final[Mapping[Metric, str]] = {
     metrics.AGENT_INFERENCE_CALLS: "takes the whole trace",
     metrics.AGENT_TOOL_CALLS: "takes the whole trace",
 }
-"""Metrics of spans that only a store counts, and why."""
+"""Metrics of ended spans that no rule of one span feeds, and why."""
 NOT_DERIVED_RULES: Final[Mapping[tuple[Role, Metric], str]] = {
     (Role.RETRIEVAL, metrics.SKILL_SELECTIONS): "a series for each name of a list",
 }

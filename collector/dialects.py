@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from taskscope.store.dialects import COUNT_LIMIT, DIALECTS, DIGITS, Dialect, Fill, Form
+from taskscope.store.dialects import COUNT_LIMIT, DIALECTS, DIGITS, SPAN_NAME, Dialect, Fill, Form
 
 
 def build() -> dict[str, Any]:
@@ -40,7 +40,7 @@ def _statement(fill: Fill) -> str:
     conditions += [_one_of(key, values) for key, values in fill.when.items()]
     if fill.source is None:
         return f"set({target}, {_quoted(fill.value)}) where {' and '.join(conditions)}"
-    source = _attribute(fill.source)
+    source = SPAN_NAME if fill.source == SPAN_NAME else _attribute(fill.source)
     value, condition = _formed(fill.form, source)
     return f"set({target}, {value}) where {' and '.join([*conditions, condition])}"
 

@@ -30,6 +30,8 @@ _OWN = "\u0001"
 """Begins the keys of texts that are no attributes."""
 _OUTER = "\u0002"
 """Begins the keys of attributes that are those of the resource."""
+_END = "\u0003"
+"""Ends the key of an attribute, before what stands in its list or map."""
 
 
 class Kind(NamedTuple):
@@ -104,9 +106,6 @@ def _take_in(kind: Kind, suspect: str) -> list[str]:
         *_mask_names(attributes, cache),
         f"set({work}, {attributes})",
     ]
-    statements += [
-        f"set({work}[{_own(name)}], {kind.context}.{name})" for name in (*kind.texts, kind.body) if name
-    ]
     if kind.outer:
         statements += [
             *_mask_names(kind.outer, cache),
@@ -114,10 +113,15 @@ def _take_in(kind: Kind, suspect: str) -> list[str]:
             f'replace_all_patterns({outer}, "key", "^", {_quoted(_OUTER)})',
             f'merge_maps({work}, {outer}, "upsert")',
         ]
+    texts = [name for name in (*kind.texts, kind.body) if name]
     return [
         *statements,
+        f'replace_all_patterns({work}, "key", "$", {_quoted(_END)})',
+        *(f"set({work}[{_quoted(_OWN + name + _END)}], {kind.context}.{name})" for name in texts),
         f"flatten({work})",
-        *_mask_names(work, cache),
+        # What is inside of lists and maps is judged by its own names alone.
+        *_mask_names(work, cache, f"{_END}.*(?:{build_secret_pattern()})"),
+        f'replace_all_patterns({work}, "key", {_quoted(_END)}, "")',
         # Each value as a text: JSON knows no NaN.
         f"set({everything}, {work})",
         f"stringify_all({everything})",
@@ -125,11 +129,11 @@ def _take_in(kind: Kind, suspect: str) -> list[str]:
     ]
 
 
-def _mask_names(target: str, cache: str) -> list[str]:
+def _mask_names(target: str, cache: str, pattern: str = "") -> list[str]:
     named = f'{cache}["named"]'
     return [
         f"set({named}, {target})",
-        f"keep_matching_keys({named}, {_quoted(build_secret_pattern())})",
+        f"keep_matching_keys({named}, {_quoted(pattern or build_secret_pattern())})",
         f"delete_matching_keys({named}, {_quoted(build_harmless_pattern())})",
         f"stringify_all({named})",
         f'replace_all_patterns({named}, "value", "(?s)^.+$", "[redacted:{SECRET_NAME}]")',
@@ -172,26 +176,35 @@ def _replace_keys(cache: str, rules: Iterable[Rule]) -> str:
 
 
 def _write_back(kind: Kind) -> list[str]:
-    """Set what has changed; a map as a whole only where a key, or something in a list or a map, has."""
     cache = f"{kind.context}.cache"
     work, part = f'{cache}["work"]', f'{cache}["part"]'
     statements = [f"set({kind.context}.{name}, {work}[{_own(name)}])" for name in kind.texts]
     if kind.body:
-        body = f"{kind.context}.{kind.body}"
-        statements += [
-            f"set({body}, {work}[{_own(kind.body)}]) where IsString({body})",
-            *_pick(part, work, f"^{_OWN}{kind.body}[.]"),
-            f"set({cache}[{_quoted('body')}], {body}) where IsMap({body})",
-            *_replace_changed(body, part, cache, f"IsMap({body})"),
-            f"set({body}, {part}) where IsList({body}) and Len({part}) > 0",
-        ]
+        statements += _write_back_body(kind, cache)
     if kind.outer:
         statements += [*_pick(part, work, f"^{_OUTER}"), *_put_back(kind.outer, part, cache)]
     statements.append(f"delete_matching_keys({work}, {_quoted(f'^[{_OWN}{_OUTER}]')})")
     return [*statements, *_put_back(f"{kind.context}.attributes", work, cache)]
 
 
+def _write_back_body(kind: Kind, cache: str) -> list[str]:
+    """A body that is a list or a map becomes a flat map, where something in it has changed."""
+    body, work, part = f"{kind.context}.{kind.body}", f'{cache}["work"]', f'{cache}["part"]'
+    own, before = f"^{_OWN}{kind.body}[.]", f'{cache}["before"]'
+    return [
+        f"set({body}, {work}[{_own(kind.body)}]) where IsString({body})",
+        *_pick(part, work, own),
+        f"set({before}, {part})",
+        f'keep_matching_keys({before}, "^$")',
+        f"set({before}[{_own(kind.body)}], {body})",
+        f"flatten({before})",
+        f'replace_all_patterns({before}, "key", {_quoted(own)}, "")',
+        *_set_changed(body, part, cache, f"(IsMap({body}) or IsList({body}))"),
+    ]
+
+
 def _pick(part: str, work: str, pattern: str) -> list[str]:
+    """Set `part` to what has such keys, without what the pattern finds in them."""
     return [
         f"set({part}, {work})",
         f"keep_matching_keys({part}, {_quoted(pattern)})",
@@ -200,20 +213,24 @@ def _pick(part: str, work: str, pattern: str) -> list[str]:
 
 
 def _put_back(target: str, source: str, cache: str) -> list[str]:
-    return [f'merge_maps({target}, {source}, "update")', *_replace_changed(target, source, cache, "")]
-
-
-def _replace_changed(target: str, source: str, cache: str, condition: str) -> list[str]:
-    """Set a map to its flat, clean form where that says something else than it does itself."""
-    before, after = f'{cache}["before"]', f'{cache}["after"]'
-    changed = f"String({before}) != String({after})"
+    """Set what has changed; the map as a whole only where a key, or something in a list or a map, has."""
+    before = f'{cache}["before"]'
     return [
+        f'merge_maps({target}, {source}, "update")',
         f"set({before}, {target})",
         f"flatten({before})",
+        *_set_changed(target, source, cache, "true"),
+    ]
+
+
+def _set_changed(target: str, source: str, cache: str, condition: str) -> list[str]:
+    """Set a target to its flat, clean form where that says something else than `before`."""
+    before, after = f'{cache}["before"]', f'{cache}["after"]'
+    return [
         f"stringify_all({before})",
         f"set({after}, {source})",
         f"stringify_all({after})",
-        f"set({target}, {source}) where {f'{condition} and {changed}' if condition else changed}",
+        f"set({target}, {source}) where {condition} and String({before}) != String({after})",
     ]
 
 

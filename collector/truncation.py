@@ -50,7 +50,10 @@ _LOG_KEYS: Final = (
     attr.REDACTION_RULES,
     attr.SIGNAL,
 )
-LOG_CONTRACT: Final = tuple(key for key in CONTRACT if key in _LOG_KEYS or key.startswith(_LOG_PREFIXES))
+LOG_CONTRACT: Final = (
+    "event.name",  # of gateway.yaml's own making
+    *(key for key in CONTRACT if key in _LOG_KEYS or key.startswith(_LOG_PREFIXES)),
+)
 """Keys that stay when a log record has too many: those of `semconv/events.py`, and what is stamped on all."""
 RESOURCE_CONTRACT: Final = (
     "service.name",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from .addresses import build_environment
+from .errors import StackError
 from .instance import USUAL, Instance
 from .places import DATA
 from .ports import load_ports
@@ -58,7 +59,8 @@ def logs(names: Sequence[str], lines: int) -> None:
     instance = Instance(DATA, load_ports())
     for name in names or [name for name in PROGRAMS if instance.log(name).exists()]:
         _say(f"{name}: {instance.log(name)}")
-        sys.stdout.write(instance.processes[name].read_log_end(lines) + "\n")
+        if written := instance.processes[name].read_log_end(lines):
+            sys.stdout.write(f"{written}\n")
 
 
 def _usual(overlay: str | None) -> list[str]:
@@ -70,10 +72,18 @@ def _usual(overlay: str | None) -> list[str]:
 def _opened(overlay: str | None = None) -> Iterator[Instance]:
     """The person's instance, with nobody else starting or ending programs in it meanwhile."""
     DATA.mkdir(parents=True, exist_ok=True)
-    configs = {"gateway": find_collector_configs("gateway", overlay)} if overlay else {}
+    configs = {"gateway": _find_overlaid(overlay)} if overlay else {}
     with (DATA / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield Instance(DATA, load_ports(), configs=configs, environment=_read_own())
+
+
+def _find_overlaid(overlay: str) -> tuple[Path, ...]:
+    configs = find_collector_configs("gateway", overlay)
+    if not configs[-1].exists():
+        msg = f"there is no overlay {overlay!r}: {configs[-1]} does not exist"
+        raise StackError(msg)
+    return configs
 
 
 def _read_own() -> dict[str, str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Final
 
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LISTENS: Final = "0A"
+_SHOWN: Final = 120
+"""Characters of a command line."""
 
 
 def describe_holder(port: int) -> str:
@@ -49,7 +52,9 @@ def _holds(process: Path, sockets: dict[str, str]) -> bool:
 
 
 def _read_command(process: Path) -> str:
+    """Its command line, in one line that can be read."""
     try:
-        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").split()
     except OSError:
         return "?"
+    return textwrap.shorten(" ".join(words), _SHOWN, placeholder=" …")

@@ -33,7 +33,7 @@ _READY_PATIENCE: Final = 90.0
 
 
 class Instance:
-    """Programs of one folder. As a context manager it ends all of them, whoever started them.
+    """Programs of one folder. As a context manager it kills all of them at its end, whoever started them.
 
     `configs`: other files than the usual, by program; a Collector merges several (maps merge, lists are
     replaced). `environment`: more variables for all of them, such as those of an overlay. Without `ports` it
@@ -70,8 +70,8 @@ class Instance:
         self.close()
 
     def close(self) -> None:
-        """End all that runs and give the reserved ports back; the data stays in the folder."""
-        self.stop(*PROGRAMS)
+        """Kill all that runs and give the reserved ports back; the data stays in the folder."""
+        self.kill(*PROGRAMS)
         if self._reserved is not None:
             self._reserved.release()
 

@@ -28,9 +28,9 @@ _BLOCK: Final = 40
 _BLOCKS: Final = 200
 
 
-def load_ports() -> Ports:
-    """The ports of ports.toml, or of the file that TASKSCOPE_STACK_PORTS names."""
-    ports: dict[str, dict[str, int]] = tomllib.loads(PORTS.read_text())
+def load_ports(file: Path = PORTS) -> Ports:
+    """The ports of a file: of ports.toml, or of the one that TASKSCOPE_STACK_PORTS names."""
+    ports: dict[str, dict[str, int]] = tomllib.loads(file.read_text())
     return ports
 
 

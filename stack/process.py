@@ -21,6 +21,8 @@ from .errors import StackError
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _KILL_PATIENCE: Final = 30.0
+_SHOWN: Final = 500
+"""Characters of a line that are shown: the Collectors write whole stack traces into one."""
 _LOG_BYTES: Final = 16 << 20
 """From this size on a start sets the log aside, and the one that was set aside before goes."""
 
@@ -87,10 +89,11 @@ class Process:
             return needed
 
     def read_log_end(self, lines: int = 8) -> str:
-        """The last lines that it wrote."""
+        """The last lines that it wrote, each cut to what can be read."""
         if not self.log.exists():
             return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        written = self.log.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join(line if len(line) <= _SHOWN else f"{line[:_SHOWN]} …" for line in written)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int | None]:

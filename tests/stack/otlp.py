@@ -1,4 +1,4 @@
-"""Single spans, log records and samples in OTLP/JSON, pushed straight into a backend, and how they are found."""
+"""Single spans, log records and samples, pushed as OTLP/JSON into a backend itself; how they are found."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE = 60.0
-RESOURCE = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+
+
+def _attributes(values: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": {"stringValue": value}} for key, value in values.items()]
+
+
+RESOURCE = {"attributes": _attributes({"service.name": "shop", "service.instance.id": "till-1"})}
 
 
 def send_span(instance: Instance, name: str, *, trace: str = "", parent: str = "", **attributes: str) -> str:
@@ -68,6 +74,12 @@ def find_spans(instance: Instance, trace_id: str) -> list[dict[str, Any]]:
     return [span for scope in scopes for span in scope["spans"]]
 
 
+def find_traces(instance: Instance, query: str) -> list[str]:
+    """The ids of all traces that a TraceQL query finds; Tempo leaves out zeros at the beginning of an id."""
+    answer = ask(instance.url("tempo") + "/api/search", q=query)
+    return [trace["traceID"].rjust(32, "0") for trace in answer.get("traces", ())]
+
+
 def find_lines(instance: Instance, query: str) -> list[str]:
     """All lines that a LogQL query finds."""
     answer = ask(instance.url("loki") + "/loki/api/v1/query_range", query=query)
@@ -107,7 +119,3 @@ def ask(url: str, **query: str) -> dict[str, Any]:
             if error.code == 404:
                 return {}
             raise
-
-
-def _attributes(values: dict[str, str]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": {"stringValue": value}} for key, value in values.items()]

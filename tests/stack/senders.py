@@ -5,6 +5,7 @@ The id of a span is its span id; log records and data points carry theirs in the
 
 from __future__ import annotations
 
+import enum
 import http
 import os
 import time
@@ -86,8 +87,8 @@ def encode_spans(spans: Iterable[Span], resource: Mapping[str, object] | None = 
     return request.SerializeToString()
 
 
-def encode_logs(records: Iterable[tuple[object, Mapping[str, object]]]) -> bytes:
-    """A request of log records, each its body and its attributes."""
+def encode_logs(records: Iterable[tuple[object, Mapping[str, object]]], event: str = "") -> bytes:
+    """A request of log records, each its body and its attributes; None is no body."""
     request = ExportLogsServiceRequest()
     group = request.resource_logs.add()
     group.resource.attributes.extend(make_attributes({"service.name": SERVICE}))
@@ -97,27 +98,46 @@ def encode_logs(records: Iterable[tuple[object, Mapping[str, object]]]) -> bytes
             time_unix_nano=time.time_ns(),
             severity_number=SeverityNumber.SEVERITY_NUMBER_INFO,
             severity_text="INFO",
-            body=make_value(body),
+            body=None if body is None else make_value(body),
+            event_name=event,
             attributes=make_attributes(attributes),
         )
     return request.SerializeToString()
 
 
+class Temporality(enum.IntEnum):
+    """Whether a point tells what was since the last one, or the whole."""
+
+    DELTA = 1
+    CUMULATIVE = 2
+
+
 def encode_points(ids: Iterable[str]) -> bytes:
     """A request of one cumulative counter, a data point for each id."""
+    return _encode_sum("proof.items", Temporality.CUMULATIVE, ((1, {PROOF_ID: one}) for one in ids))
+
+
+def encode_counter(name: str, value: int, temporality: Temporality) -> bytes:
+    """A request of one point of a counter, taken just now."""
+    return _encode_sum(name, temporality, [(value, {})])
+
+
+def _encode_sum(
+    name: str, temporality: Temporality, points: Iterable[tuple[int, Mapping[str, object]]]
+) -> bytes:
     request = ExportMetricsServiceRequest()
     group = request.resource_metrics.add()
     group.resource.attributes.extend(make_attributes({"service.name": SERVICE, "service.instance.id": "one"}))
-    metric = group.scope_metrics.add().metrics.add(name="proof.items", unit="{item}")
+    metric = group.scope_metrics.add().metrics.add(name=name, unit="{item}")
     metric.sum.is_monotonic = True
-    metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+    metric.sum.aggregation_temporality = AggregationTemporality.ValueType(temporality)
     now = time.time_ns()
-    for proof_id in ids:
+    for value, attributes in points:
         metric.sum.data_points.add(
-            start_time_unix_nano=now - 10**9,
+            start_time_unix_nano=now - 10**6,
             time_unix_nano=now,
-            as_int=1,
-            attributes=make_attributes({PROOF_ID: proof_id}),
+            as_int=value,
+            attributes=make_attributes(attributes),
         )
     return request.SerializeToString()
 
@@ -169,10 +189,17 @@ class Sender:
         return is_taken
 
 
+def trace_of(span_id: bytes) -> bytes:
+    """The trace of a span that `make_requests` made."""
+    return span_id * 2
+
+
 def make_requests(items: int, padding: int = 0) -> list[tuple[str, set[str], bytes]]:
     """A request of each signal with so many new records: signal, their ids, body."""
     filling: dict[str, Any] = {"filling": os.urandom(padding // 2).hex()} if padding else {}
-    spans = [Span(attributes=filling) for _ in range(items)]
+    spans = [Span(attributes=filling, span_id=os.urandom(8)) for _ in range(items)]
+    for span in spans:
+        span.trace_id = trace_of(span.span_id)
     logs, points = ({os.urandom(8).hex() for _ in range(items)} for _ in range(2))
     return [
         ("traces", {span.span_id.hex() for span in spans}, encode_spans(spans)),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,12 +15,13 @@ import pytest
 from stack.errors import NotReadyError
 from stack.programs import find_binary, find_collector_configs
 
-from .senders import SIGNALS, Sender
+from .otlp import wait_for
+from .senders import SIGNALS, Sender, Temporality, encode_counter
 from .sinks import Sinks
+from .tls import make_tls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from stack.instance import Instance
 
@@ -126,3 +131,43 @@ def test_every_backend_has_a_persistent_queue_of_its_own(instance: Instance) -> 
         "exporter_otlp_http_prometheus_metrics",
     }
     assert expected <= files, files
+
+
+def read_points(sinks: Sinks, name: str) -> list[tuple[int, int]]:
+    """Value and temporality of each point of a counter that came, in the order of time."""
+    sums = [metric.sum for metric in sinks.metrics if metric.name == name]
+    points = [(point, one.aggregation_temporality) for one in sums for point in one.data_points]
+    return [
+        (point.as_int, temporality)
+        for point, temporality in sorted(points, key=lambda one: one[0].time_unix_nano)
+    ]
+
+
+def test_deltas_of_others_become_cumulative_and_cumulative_ones_pass(instance: Instance) -> None:
+    """Prometheus takes no deltas; in their order through both tiers they add up to the whole."""
+    deltas, wholes = [5, 7, 1], [5, 12, 13]
+    with Sinks(instance) as sinks:
+        instance.start("gateway", "agent")
+        sender = Sender(instance.url("agent", "otlp_http"))
+        for delta, whole in zip(deltas, wholes, strict=True):
+            sender.deliver("metrics", encode_counter("proof.delta", delta, Temporality.DELTA))
+            sender.deliver("metrics", encode_counter("proof.whole", whole, Temporality.CUMULATIVE))
+        expected = [(whole, int(Temporality.CUMULATIVE)) for whole in wholes]
+        for name in ("proof.delta", "proof.whole"):
+            wait_for(functools.partial(read_points, sinks, name), expected)
+
+
+README = (Path(__file__).resolve().parents[2] / "collector" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_commands_of_the_readme_name_valid_configurations(instance: Instance, tmp_path: Path) -> None:
+    """Each of them, with `validate` as the page says, from the root of the repository."""
+    shell = "\n".join(re.findall(r"(?m)^```sh\n(.*?)^```", README, re.DOTALL))
+    commands = shell.replace("taskscope-collector", f"{find_binary('taskscope-collector')} validate")
+    environment = {**instance.environment, **make_tls(tmp_path).environment, "PYTHON": sys.executable}
+    done = subprocess.run(
+        ["bash", "-euc", commands.replace("python -m", '"$PYTHON" -m')],
+        cwd=Path(__file__).resolve().parents[2], env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert commands.count("validate") == 7

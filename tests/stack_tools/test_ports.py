@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
+import subprocess
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import pytest
 
 from stack.addresses import build_environment
 from stack.holders import describe_holder
-from stack.places import ROOT
+from stack.places import ROOT, STACK
 from stack.ports import HOST, ReservedPorts, is_free, load_ports
 from stack.rendering import render
 
@@ -30,7 +31,7 @@ _DEFAULT = re.compile(r"\$\{(?:env:)?(TASKSCOPE_[A-Z_]+):-([^}]*)\}")
 
 def test_no_port_has_two_owners() -> None:
     """Each number of ports.toml stands there once."""
-    numbers = [port for purposes in load_ports().values() for port in purposes.values()]
+    numbers = [port for purposes in load_ports(STACK / "ports.toml").values() for port in purposes.values()]
     assert len(set(numbers)) == len(numbers)
 
 
@@ -38,7 +39,7 @@ def test_no_port_has_two_owners() -> None:
 def test_defaults_of_configurations_are_the_ports_of_the_file(path: Path) -> None:
     """An address that a configuration has for the case that nobody names one is that of ports.toml."""
     folders = ("_DATA", "_QUEUE", "_RULES")
-    wanted = build_environment(load_ports(), ROOT)
+    wanted = build_environment(load_ports(STACK / "ports.toml"), ROOT)
     for name, default in _DEFAULT.findall(path.read_text()):
         if name in wanted and not name.endswith(folders):
             assert (name, default) == (name, wanted[name])
@@ -81,11 +82,16 @@ def test_a_port_on_which_somebody_listens_is_not_reserved() -> None:
 
 def test_the_holder_of_a_port_is_named_with_its_command() -> None:
     """Who listens is told by process and command line; a port without a listener has no holder."""
-    with closing(socket.create_server((HOST, 0))) as server:
-        port = server.getsockname()[1]
+    code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1]); input()"
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        port = int(holder.stdout.readline())
         told = describe_holder(port)
-    assert told.startswith(f"process {os.getpid()} (")
-    assert "python" in told
+        holder.communicate("\n", timeout=60)
+    assert told.startswith(f"process {holder.pid} ({sys.executable} -u -c import socket; s = ")
+    assert len(told.splitlines()) == 1
     assert describe_holder(port) == "nobody"
 
 

@@ -118,9 +118,11 @@ class ForeignReader:
 
     def _span(self, data: bytes, source: Source, scope: str, latest_ns: int) -> SpanRecord:
         single, repeated = gather(data, _SPAN_NUMBERS, {9, 11, 13, 15})
-        is_root = not any(single.get(4, b""))
+        name, is_root = bytes(single.get(5, b"")).decode(errors="replace"), not any(single.get(4, b""))
         values, dropped = self._attributes(
-            repeated[9], single.get(10, 0), lambda given: dialects.translate(given, scope, is_root=is_root)
+            repeated[9],
+            single.get(10, 0),
+            lambda given: dialects.translate(given, scope, name, is_root=is_root),
         )
         events = [self._event(event) for event in repeated[11][:PARTS_LIMIT]]
         links = [link for link in map(self._link, repeated[13][:PARTS_LIMIT]) if link]

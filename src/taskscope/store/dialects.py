@@ -30,6 +30,10 @@ When = Mapping[str, tuple[str, ...]]
 """Attributes that have to be one of these texts."""
 
 
+SPAN_NAME = "span.name"
+"""As a source: the name of the span itself."""
+
+
 class Form(Enum):
     """What is made of a source's value; any other kind of value fills nothing."""
 
@@ -47,7 +51,7 @@ class Fill:
 
     target: str
     source: str | None = None
-    """Where the value comes from; without one it is `value`."""
+    """Which attribute holds the value, or `SPAN_NAME`; without one it is `value`."""
     value: str = ""
     form: Form = Form.TEXT
     when: When = field(default_factory=dict)
@@ -119,7 +123,8 @@ _OPENINFERENCE = Dialect(
         *_text(attr.GEN_AI_TOOL_NAME, "tool.name"),
         *_text(attr.GEN_AI_TOOL_CALL_ID, "tool.id"),
         *_text(attr.GEN_AI_AGENT_NAME, "agent.name"),
-        *_text(attr.GEN_AI_AGENT_NAME, "graph.node.name", when={_KIND: ("AGENT",)}),
+        *_text(attr.GEN_AI_AGENT_NAME, "graph.node.name", SPAN_NAME, when={_KIND: ("AGENT",)}),
+        *_text(attr.GEN_AI_TOOL_NAME, SPAN_NAME, when={_KIND: ("TOOL",)}),
     ),
 )
 
@@ -226,17 +231,18 @@ SOURCES = frozenset(
     for dialect in DIALECTS
     for fill in dialect.fills
     for key in (*dialect.keys, *fill.when, *((fill.source,) if fill.source else ()))
+    if key != SPAN_NAME
 )
 """Every attribute that the table reads."""
 
 
-def translate(values: dict[str, Any], scope: str, *, is_root: bool) -> None:
-    """Fill, in place, what a span of this instrumentation scope says in another dialect."""
+def translate(values: dict[str, Any], scope: str, name: str, *, is_root: bool) -> None:
+    """Fill, in place, what a span of this name and instrumentation scope says in another dialect."""
     for dialect in DIALECTS:
         if _speaks(dialect, values, scope):
             for fill in dialect.fills:
                 if values.get(fill.target) is None:
-                    _fill(fill, values, is_root=is_root)
+                    _fill(fill, values, name, is_root=is_root)
 
 
 def _speaks(dialect: Dialect, values: Mapping[str, Any], scope: str) -> bool:
@@ -245,14 +251,21 @@ def _speaks(dialect: Dialect, values: Mapping[str, Any], scope: str) -> bool:
     return scope in dialect.scopes or any(values.get(key) is not None for key in dialect.keys)
 
 
-def _fill(fill: Fill, values: dict[str, Any], *, is_root: bool) -> None:
+def _fill(fill: Fill, values: dict[str, Any], name: str, *, is_root: bool) -> None:
     if fill.is_root_only and not is_root:
         return
-    if any(values.get(key) not in accepted for key, accepted in fill.when.items()):
+    if any(not _is_one_of(values.get(key), accepted) for key, accepted in fill.when.items()):
         return
-    value = fill.value if fill.source is None else _formed(fill.form, values.get(fill.source))
+    given = (
+        fill.value if fill.source is None else name if fill.source == SPAN_NAME else values.get(fill.source)
+    )
+    value = _formed(fill.form, given)
     if value is not None:
         values[fill.target] = value
+
+
+def _is_one_of(value: Any, accepted: tuple[str, ...]) -> bool:
+    return isinstance(value, str) and value in accepted
 
 
 def _formed(form: Form, value: Any) -> str | int | None:
