@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TASKSCOPE: Final = shutil.which("taskscope", path=os.path.dirname(sys.executable)) or "taskscope"  # noqa: PTH120
 SHOP: Final = Path(__file__).resolve().parents[2] / "examples" / "shop_repository.py"
+SERVICE: Final = "agents"
 PATIENCE: Final = 300.0
 PRICES: Final = "prices:\n  - {model: gpt-test, input: 100, output: 400, cache_read: 10}\n"
 BROKEN: Final = {
@@ -146,7 +147,7 @@ class Fleet:
             "OPENAI_API_KEY": "sk-made-up",
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_url,
             "OTEL_METRIC_EXPORT_INTERVAL": "2000",
-            "OTEL_SERVICE_NAME": "agents",
+            "OTEL_SERVICE_NAME": SERVICE,
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }

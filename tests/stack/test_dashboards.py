@@ -11,9 +11,10 @@ from grafana.mixin.dashboards import PAGES
 from grafana.mixin.rendering import ref_of
 from stack.instance import Instance
 from stack.programs import find_collector_configs
+from taskscope.semconv.spans import EXECUTE_TOOL
 
-from .filling import Fleet, wait_for
-from .walk import Target, Walk, load_pages, missing, targets_of, urls_of
+from .filling import SERVICE, Fleet, wait_for
+from .walk import Target, Walk, load_pages, missing, settings_of, targets_of, urls_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -149,16 +150,32 @@ def _replace(query: Mapping[str, Any], right: str, wrong: str) -> dict[str, Any]
     return {**query, key: _text(query).replace(right, wrong)}
 
 
-def test_an_exemplar_leads_to_a_trace_and_to_its_lines(walks: list[Walk]) -> None:
-    """A dot on a line of Fleet names a trace that Tempo has, and Loki has lines of one of them."""
-    walk = walks[0]
-    traces = walk.find_exemplars()
+def test_a_number_leads_to_a_trace(walks: list[Walk]) -> None:
+    """The exemplars of Fleet's operations name traces, and Tempo has them under these ids."""
+    traces = walks[0].find_exemplars()
     assert traces
-    (query,) = (target.query for target in targets_of(_page("taskscope-task")) if target.kind == "traces")
-    kept = [trace for trace in traces if walk.has_trace(trace)]
-    assert kept
-    assert query["query"] == "$trace"
-    assert any(walk.ask_lines(f'{{service_name=~".+"}} | trace_id = "{trace}"') for trace in kept)
+    assert any(walks[0].has_trace(trace) for trace in traces)
+
+
+def test_a_trace_leads_to_its_lines(walks: list[Walk]) -> None:
+    """What is asked of Loki for a span brings lines, and these name their trace where their link reads it."""
+    walk = walks[0]
+    query = settings_of("tempo")["tracesToLogsV2"]["query"].replace("$$", "$")
+    text = query.replace("${__tags}", f'service_name="{SERVICE}"')
+    rows = walk.ask_lines(text.replace("${__trace.traceId}", walk.values["trace"]))
+    (link,) = settings_of("loki")["derivedFields"]
+    assert link["matcherType"] == "label"
+    assert {row[link["matcherRegex"]] for row in rows} == {walk.values["trace"]}
+
+
+def test_a_span_leads_to_its_numbers(walks: list[Walk]) -> None:
+    """What Tempo's data source asks of Prometheus for a tool's span that failed brings numbers."""
+    settings = settings_of("tempo")["tracesToMetrics"]
+    values = {"service.name": SERVICE, "gen_ai.operation.name": EXECUTE_TOOL}
+    tags = ", ".join(f'{tag["value"]}="{values[tag["key"]]}"' for tag in settings["tags"])
+    for query in settings["queries"]:
+        text = query["query"].replace("$$", "$").replace("$__tags", tags)
+        assert walks[0].ask_prometheus(text, is_instant=False), query["name"]
 
 
 def _page(uid: str) -> dict[str, Any]:
