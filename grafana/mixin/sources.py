@@ -11,6 +11,7 @@ from typing import Any, Final
 import yaml
 
 from taskscope.semconv.attributes import GEN_AI_OPERATION_NAME
+from taskscope.semconv.metrics import prometheus_label
 
 _HEAD: Final = "# Made by grafana/mixin/sources.py: python -m grafana.build\n"
 _SEND_INTERVAL: Final = "60s"
@@ -18,8 +19,8 @@ _SEND_INTERVAL: Final = "60s"
 TAGS_RANGE_S: Final = 86_400
 """How far back tasks are offered; without it Tempo looks only at what it has not written to disk yet."""
 _SPAN_BUCKETS: Final = "traces_span_metrics_duration_seconds_bucket"
-_TAGS: Final = [{"key": "service.name", "value": "service_name"}]
-"""Attribute of a span to the label of a log line."""
+_TAGS: Final = {"service.name": "service_name"}
+"""Attribute of a span to the label of a log line, and of a series."""
 
 
 def build_sources() -> dict[str, Any]:
@@ -82,7 +83,7 @@ def _tempo() -> dict[str, Any]:
                 "datasourceUid": "loki",
                 "spanStartTimeShift": "-1m",
                 "spanEndTimeShift": "1m",
-                "tags": _TAGS,
+                "tags": _pair(_TAGS),
                 "customQuery": True,
                 "query": '{$${__tags}} | trace_id = "$${__trace.traceId}"',
             },
@@ -90,10 +91,7 @@ def _tempo() -> dict[str, Any]:
                 "datasourceUid": "prometheus",
                 "spanStartTimeShift": "-30m",
                 "spanEndTimeShift": "30m",
-                "tags": [
-                    *_TAGS,
-                    {"key": GEN_AI_OPERATION_NAME, "value": GEN_AI_OPERATION_NAME.replace(".", "_")},
-                ],
+                "tags": _pair({**_TAGS, GEN_AI_OPERATION_NAME: prometheus_label(GEN_AI_OPERATION_NAME)}),
                 "queries": [
                     {"name": "How long such operations take (p95)", "query": query},
                     {"name": "How many of them fail, per second", "query": errors},
@@ -106,6 +104,10 @@ def _tempo() -> dict[str, Any]:
             "traceQuery": {"timeShiftEnabled": True, "spanStartTimeShift": "-1h", "spanEndTimeShift": "1h"},
         },
     )
+
+
+def _pair(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"key": attribute, "value": label} for attribute, label in tags.items()]
 
 
 def _loki() -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from grafana.build import ROOT
 from grafana.mixin.alerts import build_groups
-from grafana.mixin.config import CONFIG
+from grafana.mixin.config import CONFIG, RUNBOOK
 from grafana.mixin.dashboards import PAGES as DECLARED
 from grafana.mixin.rendering import TAG
 
@@ -126,6 +126,16 @@ def test_alerts_that_panels_name_exist() -> None:
     named = {name for page in DECLARED for panel in page.panels for name in panel.alerts}
     assert alerts - named == {"TaskscopeWatchdog"}  # it fires always: there is nothing to look at
     assert named <= alerts
+    runbook = (ROOT.parent / RUNBOOK).read_text(encoding="utf-8")
+    sections = {heading.lower() for heading in re.findall(r"^#+ (\w+)$", runbook, re.MULTILINE)}
+    anchors = {
+        anchor
+        for page in PAGES.values()
+        for text in texts_of(page["panels"])
+        for anchor in re.findall(rf"{re.escape(RUNBOOK)}#(\w+)", text)
+    }
+    assert anchors
+    assert anchors <= sections
 
 
 def test_schema_is_what_grafana_13_loads_from_files() -> None:

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tests.coding_agent.repositories import make_repository
@@ -20,10 +21,11 @@ from tests.providers import Answer, ScriptedProvider, call_tool, chat_completion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 TASKSCOPE: Final = shutil.which("taskscope", path=os.path.dirname(sys.executable)) or "taskscope"  # noqa: PTH120
-PATIENCE: Final = 120.0
+SHOP: Final = Path(__file__).resolve().parents[2] / "examples" / "shop_repository.py"
+SERVICE: Final = "agents"
+PATIENCE: Final = 300.0
 PRICES: Final = "prices:\n  - {model: gpt-test, input: 100, output: 400, cache_read: 10}\n"
 BROKEN: Final = {
     "water.py": "def boils(celsius)\n    return celsius >= 100\n",
@@ -51,44 +53,46 @@ class Host:
         self, files: Mapping[str, str], model: str = "", answers: Sequence[Answer] = ()
     ) -> dict[str, Any]:
         """One task on a new repository; what the ledger says of it."""
+        repository = make_repository(self.folder / f"repository-{time.monotonic_ns()}", files)
         with ScriptedProvider(answers) as provider:
-            command = self._command(files, model)
-            environment = {**self.environment, "OPENAI_BASE_URL": provider.openai_url}
-            subprocess.run(
-                command, env=environment, cwd=self.folder, capture_output=True, timeout=PATIENCE, check=False
-            )
+            self._call(*_make_command(repository, model), OPENAI_BASE_URL=provider.openai_url)
         return self.find_tasks()[0]
+
+    def repair_shop(self) -> None:
+        """The demo's repository: four faults, several plans."""
+        shop = self.folder / "shop"
+        self._call(sys.executable, str(SHOP), str(shop), "--wip", "work-in-progress")
+        self._call(*_make_command(shop))
 
     def kill_one(self) -> None:
         """A task that is killed while its tests run."""
-        before = len(self.find_tasks())
-        command = self._command(SLOW, "")
+        before = self.find_tasks()[0]["task_id"]
+        repository = make_repository(self.folder / "repository-of-the-killed", SLOW)
         with subprocess.Popen(
-            command,
+            _make_command(repository),
             env=self.environment,
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as process:
-            wait_for(lambda: len(self.find_tasks()) > before, "the task that is to be killed begins")
+            wait_for(lambda: self._runs_tests(but=before), "the task that is to be killed runs its tests")
             process.kill()
 
+    def _runs_tests(self, but: str) -> bool:
+        """Whether the newest task is another one, and its tests are open."""
+        done = self._call(TASKSCOPE, "show", "--json")
+        tree = json.loads(done.stdout) if done.returncode == 0 else None
+        return tree is not None and tree["attributes"]["taskscope.task.id"] != but and _is_testing(tree)
+
     def find_tasks(self) -> list[dict[str, Any]]:
-        done = subprocess.run(
-            [TASKSCOPE, "history", "--json"],
-            env=self.environment,
-            cwd=self.folder,
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = self._call(TASKSCOPE, "history", "--json")
         return json.loads(done.stdout) if done.returncode == 0 else []
 
-    def _command(self, files: Mapping[str, str], model: str) -> list[str]:
-        name = f"repository-{time.monotonic_ns()}"
-        repository = make_repository(self.folder / name, files)
-        chosen = ["--model", model] if model else []
-        return [TASKSCOPE, "run", "make the tests pass", "--repo", str(repository), *chosen]
+    def _call(self, *command: str, **more: str) -> subprocess.CompletedProcess[bytes]:
+        environment = {**self.environment, **more}
+        return subprocess.run(
+            command, env=environment, cwd=self.folder, capture_output=True, timeout=PATIENCE, check=False
+        )
 
 
 class Fleet:
@@ -122,7 +126,7 @@ class Fleet:
             _ask(f"{url}/tasks", token)
             _ask(f"{url}/nowhere", token)
         self.tasks.append(self.good.run(BROKEN, "openai:gpt-test", [_fix()]))
-        self.good.run(BROKEN)
+        self.good.repair_shop()
         self.bad.run(BROKEN, "openai:house-model", [_fix()])
         self.tasks.append(self.bad.run(BROKEN, "openai:gpt-test", [too_many_requests()] * 9))
         self.bad.run(BROKEN, "openai:gpt-test", [too_many_requests(), _fix()])
@@ -143,7 +147,7 @@ class Fleet:
             "OPENAI_API_KEY": "sk-made-up",
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_url,
             "OTEL_METRIC_EXPORT_INTERVAL": "2000",
-            "OTEL_SERVICE_NAME": "agents",
+            "OTEL_SERVICE_NAME": SERVICE,
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
@@ -169,6 +173,17 @@ class Fleet:
         port = text.split("http://127.0.0.1:", 1)[1]
         digits = "".join(one for one in port[:5] if one.isdigit())
         return f"http://127.0.0.1:{digits}"
+
+
+def _make_command(repository: Path, model: str = "") -> list[str]:
+    chosen = ["--model", model] if model else []
+    return [TASKSCOPE, "run", "make the tests pass", "--repo", str(repository), *chosen]
+
+
+def _is_testing(node: Mapping[str, Any]) -> bool:
+    """Whether a use of pytest is open somewhere below."""
+    is_open = node["name"] == "execute_tool pytest" and node["ended_at"] is None
+    return is_open or any(_is_testing(child) for child in node["children"])
 
 
 def wait_for(is_so: Any, what: str, patience: float = PATIENCE) -> None:

@@ -303,7 +303,7 @@ _WHICH: Final = Row(
                 Query(
                     selected(spans(_TASK, f'{"span." + attr.TASK_KIND} =~ "$kind"'), *_TASK_KEYS),
                     kind="search",
-                    labels=(attr.TASK_ID, attr.TASK_KIND),
+                    labels=(attr.TASK_ID, attr.TASK_KIND, attr.TASK_OUTCOME),
                 ),
             ),
             description=(
