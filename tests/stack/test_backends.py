@@ -356,7 +356,7 @@ def test_every_log_of_a_task_is_found(filled: Filled, way: str) -> None:
 
 
 def test_one_id_leads_from_a_metric_to_the_trace_to_its_logs_and_back(filled: Filled) -> None:
-    """The exemplars of tasks name traces that Tempo has, whose lines name spans of theirs, and the task's own."""
+    """The exemplars of tasks name traces that Tempo has, and lines of these traces name their spans."""
     tasks = {run.trace_id: run for run in filled.runs()}
     query = f'traces_span_metrics_duration_seconds_bucket{{{HOSTS}, gen_ai_operation_name="invoke_workflow"}}'
     since = {"start": str(time.time() - 3600), "end": str(time.time() + 60)}
