@@ -36,8 +36,8 @@ from .webhook import WebhookSink
 
 ROOT = Path(__file__).parents[2]
 SHORTER = 1 / 60
-TOKENS = 300_000
-"""Of each call to the priced model: 0.30 USD."""
+TOKENS = {"priced": 300_000, "cheap": 1_000}
+"""Of each call: 0.30 and 0.001 USD at a dollar for a million."""
 CAP = "1"
 POISON = "poison"
 """A kind of task whose records the vendor refuses."""
@@ -62,7 +62,8 @@ class Provider(ScriptedProvider):
         model = str(received.body["model"])
         if model == "limited":
             return Answer(429, '{"error": {"message": "slow down"}}', {"retry-after-ms": "1"})
-        usage = {"prompt_tokens": TOKENS, "completion_tokens": 0, "total_tokens": TOKENS}
+        tokens = TOKENS.get(model, 1)
+        usage = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
         return chat_completion("done", model=model, usage=usage)
 
 
@@ -253,8 +254,10 @@ class Scene:
 
     def _write_prices(self, folder: Path) -> Path:
         path = folder / "prices.yaml"
-        entry = {"base_url": self.provider.openai_url, "model": "priced", "input": 1.0, "output": 1.0}
-        path.write_text(json.dumps({"prices": [entry]}), encoding="utf-8")
+        same = {"base_url": self.provider.openai_url, "input": 1.0, "output": 1.0}
+        path.write_text(
+            json.dumps({"prices": [{"model": model, **same} for model in TOKENS]}), encoding="utf-8"
+        )
         return path
 
     def _host(self, folder: Path, **environment: str) -> Host:
@@ -267,5 +270,5 @@ class Scene:
         return self.refuses_poison and POISON in values
 
 
-OUT_OF_ORDER = Fault(status=503, headers={"Retry-After": "1"}, times=10_000)
+DOWN = Fault(status=503, headers={"Retry-After": "1"}, times=10_000)
 """A backend that is down, until its faults are taken away."""

@@ -14,12 +14,11 @@ from grafana.mixin.alerts import build_groups
 from grafana.mixin.config import CONFIG
 from tests.taskscope.otlp_sink import Fault
 
-from .alert_scene import OUT_OF_ORDER, POISON, Scene
+from .alert_scene import DOWN, POISON, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .webhook import WebhookSink
 
 ALERTS = tuple(alert.name for group in build_groups(CONFIG) for alert in group.alerts)
 ALWAYS_FIRES = "TaskscopeWatchdog"
@@ -56,11 +55,11 @@ WHO: Mapping[str, dict[str, str]] = {
 
 
 class Proof:
-    """What was told, and what was suppressed while the backend was down."""
+    """What was told, what fired before anything went wrong, and what was kept quiet while a backend was down."""
 
     def __init__(self, scene: Scene) -> None:
         self.webhook = scene.webhook
-        self.is_quiet = False
+        self.noise: set[str] = set()
         self.suppressed: set[str] = set()
         self._scene = scene
 
@@ -68,28 +67,29 @@ class Proof:
         self._scene.instance.start()
         self._go_well()
         self._cause()
-        self._wait("firing", *(name for name in ALERTS if name not in _LATER))
+        self._wait_for_fire(*(name for name in ALERTS if name not in _LATER))
         self._go_on()
         self._take_tempo_down()
         self._put_right()
-        self._wait("resolved", *(name for name in ALERTS if name != ALWAYS_FIRES))
+        self._wait_for_end(*(name for name in ALERTS if name != ALWAYS_FIRES))
 
     def _go_well(self) -> None:
         """Hosts at work, all backends up: nothing fires but what always does."""
         scene = self._scene
         scene.served.start("serve")
         scene.worker.start()
-        scene.worker.do("succeed repair", "call priced")
+        scene.worker.do("succeed repair", "call cheap")
         scene.wait_for('taskscope_llm_cost_micro_usd_total{job="worker"}')
         scene.wait_for('taskscope_health_check_timestamp_seconds{job="served"}')
-        self.is_quiet = scene.has(
-            f'absent(ALERTS{{alertname!="{ALWAYS_FIRES}",alertstate="firing"}}) and absent(up == 0)'
-        )
+        scene.wait_for("absent(up == 0)")
+        fired = scene.ask('max_over_time(ALERTS{alertstate="firing"}[10m])')
+        # Programs that start one after the other are down in the eyes of the first.
+        self.noise = {one["metric"]["alertname"] for one in fired} - {ALWAYS_FIRES, "TaskscopeBackendDown"}
 
     def _cause(self) -> None:
         """Let go wrong what can go wrong at once."""
         scene = self._scene
-        scene.logs.fail(OUT_OF_ORDER)
+        scene.logs.fail(DOWN)
         scene.doomed.start()
         scene.doomed.do("open review")
         scene.wait_for('taskscope_task_silence_max_seconds{job="doomed"} > 0')
@@ -101,31 +101,29 @@ class Proof:
         (scene.served.folder / ".agent.yml").write_text("log_level: loud\n")
         scene.send_deltas_of_one_identity()
         # Within a quarter of a minute on a busy machine too: twice as many as it takes.
-        scene.worker.do("call priced 2", "call unpriced", "retrieve 20")
+        scene.worker.do("call priced 3", "call unpriced", "retrieve 20")
         scene.worker.do("call limited 12", "fail repair 6", f"fail {POISON}", "log 6000")
 
     def _go_on(self) -> None:
         """What comes after the first: past the cap, home from the dead, a vendor that takes nothing."""
         scene = self._scene
         scene.worker.do("close", "succeed repair")
-        scene.vendor.fail(OUT_OF_ORDER)
+        scene.vendor.fail(DOWN)
         scene.worker.do("call priced")
         assert scene.doomed.run("ship", "--once") == 0
-        self._wait(
-            "firing", "TaskscopeCostCapReached", "TaskscopeTasksInterrupted", "TaskscopeRecordsWaiting"
-        )
+        self._wait_for_fire("TaskscopeCostCapReached", "TaskscopeTasksInterrupted", "TaskscopeRecordsWaiting")
 
     def _take_tempo_down(self) -> None:
         """While the small queue for logs is full, which would follow from it."""
         scene = self._scene
         scene.instance.kill("tempo")
-        self._wait("firing", "TaskscopeBackendDown")
+        self._wait_for_fire("TaskscopeBackendDown")
         deadline = time.monotonic() + PATIENCE
         while not self.suppressed and time.monotonic() < deadline:
             self.suppressed = scene.read_suppressed()
             time.sleep(0.2)
         scene.instance.start("tempo")
-        self._wait("resolved", "TaskscopeBackendDown")
+        self._wait_for_end("TaskscopeBackendDown")
 
     def _put_right(self) -> None:
         """What the runbook says."""
@@ -140,13 +138,12 @@ class Proof:
         scene.worker.stop()
         scene.worker.start("ship", TASKSCOPE_COST_CAP_DAILY="100")
 
-    def _wait(self, status: str, *names: str) -> None:
+    def _wait_for_fire(self, *names: str) -> None:
         """One patience for all of them; who was not told of is found by the tests."""
+        self.webhook.wait_for(lambda told: all(told.has_fired(name, WHO[name]) for name in names), PATIENCE)
 
-        def is_told(webhook: WebhookSink) -> bool:
-            return all(webhook.has(name, status, WHO[name]) for name in names)
-
-        self.webhook.wait_for(is_told, PATIENCE)
+    def _wait_for_end(self, *names: str) -> None:
+        self.webhook.wait_for(lambda told: all(told.is_over(name, WHO[name]) for name in names), PATIENCE)
 
 
 _LATER = {
@@ -168,13 +165,13 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
 @pytest.mark.parametrize("name", ALERTS)
 def test_an_alert_is_told_when_its_cause_comes_and_when_it_goes(name: str, proof: Proof) -> None:
     """Alertmanager tells the webhook of what was caused, and that it is over; the watchdog is never over."""
-    assert proof.webhook.has(name, "firing", WHO[name])
-    assert proof.webhook.has(name, "resolved", WHO[name]) == (name != ALWAYS_FIRES)
+    assert proof.webhook.has_fired(name, WHO[name])
+    assert proof.webhook.is_over(name, WHO[name]) == (name != ALWAYS_FIRES)
 
 
 def test_nothing_fires_while_all_goes_well(proof: Proof) -> None:
     """With hosts at work and all backends up nothing fires but the watchdog."""
-    assert proof.is_quiet
+    assert proof.noise == set()
 
 
 def test_what_follows_from_a_backend_that_is_down_is_not_told(proof: Proof) -> None:

@@ -45,10 +45,20 @@ class WebhookSink:
         with self._changed:
             return self._changed.wait_for(lambda: is_true(self), patience)
 
-    def has(self, name: str, status: str, labels: dict[str, str]) -> bool:
-        """Whether an alert with these labels among its own was told of as `firing` or `resolved`."""
+    def has_fired(self, name: str, labels: dict[str, str]) -> bool:
+        """Whether an alert with these labels among its own was told of."""
+        return any(one["status"] == "firing" for one in self._told_of(name, labels))
+
+    def is_over(self, name: str, labels: dict[str, str]) -> bool:
+        """Whether all that was told of it last is that it is resolved."""
+        last = {
+            json.dumps(one["labels"], sort_keys=True): one["status"] for one in self._told_of(name, labels)
+        }
+        return set(last.values()) == {"resolved"}
+
+    def _told_of(self, name: str, labels: dict[str, str]) -> list[dict[str, Any]]:
         wanted = {"alertname": name, **labels}.items()
-        return any(one["status"] == status and wanted <= one["labels"].items() for one in self.alerts)
+        return [one for one in self.alerts if wanted <= one["labels"].items()]
 
 
 class _Server(ThreadingHTTPServer):
