@@ -13,7 +13,8 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-demo demo test check check-format check-lint check-types check-contracts check-docs \
-	format dashboards bench bench-peers reliability stack stack-up stack-down stack-status stack-logs test-stack lock clean
+	format dashboards bench bench-peers bench-stack reliability stack \
+	stack-up stack-down stack-status stack-logs test-stack lock clean
 
 help: ## List what make can do
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +81,9 @@ bench-peers: setup ## Measure other libraries at the same spans, in an environme
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
 		-r requirements/peers.txt
 	@$(BIN)/python -m benchmarks peers
+
+bench-stack: setup ## Measure the gateway, with the programs that `make stack` builds
+	@$(BIN)/python -m benchmarks gateway
 
 stack: setup ## Build the real Collector, Prometheus, Loki, Tempo, Alertmanager and nats-server; needs Go
 	@$(BIN)/python -m stack build

@@ -1,7 +1,7 @@
 """`python -m benchmarks [NAME ...] [--quick]`: measure, print the table, write the page.
 
-The page is written only after a full run of all benchmarks, or of `large` or
-`peers` alone, which no other run makes.
+The page is written only after a full run of all benchmarks, or of `large`, `peers`
+or `gateway` alone, which no other run makes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from . import (
     agent,
     commands,
+    gateway,
     growth,
     logs,
     peers,
@@ -46,8 +47,12 @@ BENCHMARKS = {
     )
 }
 """By name: title of its table, and the function that measures."""
-APART = {"large": (stores.LARGE_TITLE, stores.measure_large), "peers": (peers.TITLE, peers.measure)}
-"""What takes gigabytes, or other libraries: asked by name only, each with a part of the page for itself."""
+APART = {
+    "large": (stores.LARGE_TITLE, stores.measure_large),
+    "peers": (peers.TITLE, peers.measure),
+    "gateway": (gateway.TITLE, gateway.measure),
+}
+"""What takes gigabytes, other libraries or programs: asked by name only, each with a part of the page."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""An agent without Taskscope: OpenTelemetry's stock SDK, in the words of one dialect, in a process of its own.
+"""An agent without Taskscope: OpenTelemetry's stock SDK, in the words of one dialect, as a process.
 
 `python -m tests.stack.crew DIALECT MODEL CALLS END`; where it sends to stands in OTEL_EXPORTER_OTLP_ENDPOINT.
 With the end `killed` it dies by SIGKILL in the midst of a call, its finished ones being sent.
@@ -10,13 +10,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Tracer
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 INPUT: Final = 100
 """Tokens of each call; half of them from the cache."""
@@ -28,15 +30,15 @@ Attributes = Mapping[str, str | int]
 
 
 def _say_openinference(model: str, calls: int) -> tuple[Attributes, Attributes, Attributes]:
-    task = {"openinference.span.kind": "CHAIN"}
-    agent = {
+    task: Attributes = {"openinference.span.kind": "CHAIN"}
+    agent: Attributes = {
         "openinference.span.kind": "AGENT",
         "agent.name": "crew",
         # As frameworks do: the sum of the calls, said once more.
         "llm.token_count.prompt": INPUT * calls,
         "llm.token_count.completion": OUTPUT * calls,
     }
-    call = {
+    call: Attributes = {
         "openinference.span.kind": "LLM",
         "llm.model_name": model,
         "llm.provider": "openai",
@@ -48,15 +50,15 @@ def _say_openinference(model: str, calls: int) -> tuple[Attributes, Attributes, 
 
 
 def _say_gen_ai(model: str, calls: int) -> tuple[Attributes, Attributes, Attributes]:
-    task = {"gen_ai.operation.name": "invoke_workflow", "taskscope.task.outcome": "failed"}
-    agent = {
+    task: Attributes = {"gen_ai.operation.name": "invoke_workflow", "taskscope.task.outcome": "failed"}
+    agent: Attributes = {
         "gen_ai.operation.name": "invoke_agent",
         "gen_ai.agent.name": "crew",
         "gen_ai.request.model": model,
         "gen_ai.usage.input_tokens": INPUT * calls,
         "gen_ai.usage.output_tokens": OUTPUT * calls,
     }
-    call = {
+    call: Attributes = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": model,
@@ -80,13 +82,15 @@ def main(dialect: str, model: str, number: str, end: str) -> None:
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     tracer = provider.get_tracer("crew")
     task, agent, call = DIALECTS[dialect](model, int(number))
-    with tracer.start_as_current_span("task", attributes=task):
-        with tracer.start_as_current_span("agent", attributes=agent):
-            for _ in range(int(number)):
-                with tracer.start_as_current_span("call", attributes=call):
-                    pass
-            if end == "killed":
-                die(provider, tracer, call)
+    with (
+        tracer.start_as_current_span("task", attributes=task),
+        tracer.start_as_current_span("agent", attributes=agent),
+    ):
+        for _ in range(int(number)):
+            with tracer.start_as_current_span("call", attributes=call):
+                pass
+        if end == "killed":
+            die(provider, tracer, call)
     provider.shutdown()
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from taskscope.semconv import attributes as attr
 from taskscope.shipper.courier import BATCH_BYTES, Courier, Step
+from taskscope.store import wire
 from taskscope.store.balance import note_expired
 from taskscope.store.database import transaction
 from taskscope.store.delivery import read_quarantine, release_quarantine
+from taskscope.store.records import Source
 from taskscope.store.wire import SpanBody
 from tests.taskscope.otlp_sink import Fault, OtlpSink, records_of
 from tests.taskscope.store.builders import make_span
@@ -457,3 +459,24 @@ def test_requests_are_measured(host: Host, sink: OtlpSink, made: Courier) -> Non
     (moment,) = [point.value for point in points if point.name == "taskscope.shipper.success.timestamp"]
     assert isinstance(moment, float)
     assert moment > 1_700_000_000
+
+
+def test_the_records_of_others_say_whose_numbers_hold_them(host: Host, sink: OtlpSink, made: Courier) -> None:
+    """Their resource stays and names our store besides; that of our own recorder stays as it is."""
+    ours = wire.attributes(b"\x0a", {"service.name": "a", "telemetry.distro.name": "taskscope"})
+    host.write(make_span("theirs"), make_span("ours")._replace(source=Source(ours, b"")))
+    send_all(made)
+    with host.open() as connection:
+        (instance,) = connection.execute("SELECT value FROM meta WHERE name = 'instance'").fetchone()
+    said = {
+        group.scope_spans[0].spans[0].name: {
+            pair.key: pair.value.string_value for pair in group.resource.attributes
+        }
+        for one in sink.arrived
+        if one.path == "/v1/traces"
+        for group in one.message.resource_spans
+    }
+    assert said == {
+        "theirs": {"service.name": "test", "taskscope.store.id": instance},
+        "ours": {"service.name": "a", "telemetry.distro.name": "taskscope"},
+    }

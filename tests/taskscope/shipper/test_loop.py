@@ -318,3 +318,29 @@ def test_a_forked_child_ships_on_its_own(
     ids = [span.span_id for span in sink.spans]
     assert len(ids) == 220
     host.assert_balance(sink)
+
+
+def test_the_end_sends_the_metrics_before_they_are_due(
+    host: Host, sink: OtlpSink, make_shipper: Callable[..., Shipper]
+) -> None:
+    """What a short program did is in the numbers when it ends: the next one may come tomorrow."""
+    made = courier(host, destination(sink))
+    host.spans(1)
+    made.step("metrics")
+    made.close()
+    with host.open(read_only=False) as connection:
+        connection.execute("UPDATE cursor SET succeeded = succeeded - 2000000000 WHERE signal = 'metrics'")
+    shipper = make_shipper(sink)
+    host.spans(2)
+    shipper.notify()
+    shipper.finish(PATIENCE, silence_s=PATIENCE)
+    last = sink.arrived[-1]
+    assert last.path == "/v1/metrics"
+    emitted = [
+        point.as_int
+        for metric in last.message.resource_metrics[0].scope_metrics[0].metrics
+        if metric.name == "taskscope.records.emitted"
+        for point in metric.sum.data_points
+        if point.attributes[0].value.string_value == "traces"
+    ]
+    assert emitted[-1] == 3

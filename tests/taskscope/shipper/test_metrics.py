@@ -192,3 +192,38 @@ def test_metrics_that_are_refused_come_again(host: Host, sink: OtlpSink, status:
     assert sink.metrics
     assert host.account().quarantined == 0
     made.close()
+
+
+def executions(sink: OtlpSink) -> list[tuple[int, bool]]:
+    """The numbers of ended tasks that the last request told, and whether each is of an earlier time."""
+    (metric,) = [
+        one
+        for one in sink.arrived[-1].message.resource_metrics[0].scope_metrics[0].metrics
+        if one.name == "taskscope.task.executions"
+    ]
+    points = metric.sum.data_points
+    latest = max(point.time_unix_nano for point in points)
+    return [(point.as_int, point.time_unix_nano < latest) for point in points]
+
+
+def test_a_series_says_what_it_was_before_it_grew(host: Host, sink: OtlpSink) -> None:
+    """Who gets the sums now and then sees by it when they grew; what is known is not said again."""
+    made = courier(host, destination(sink))
+    host.write(make_task())
+    made.step("metrics", is_urgent=True)
+    assert executions(sink) == [(0, True), (1, False)]
+    made.step("metrics", is_urgent=True)
+    assert executions(sink) == [(1, False)]
+    host.write(make_task())  # of the same minute: the point before is near enough
+    made.step("metrics", is_urgent=True)
+    assert executions(sink) == [(2, False)]
+    with host.open(read_only=False) as connection:
+        for table in ("counter", "histogram"):
+            connection.execute(f"UPDATE {table} SET held_until = held_until - 61000000000")  # noqa: S608  our words
+    host.write(make_task())
+    host.write(make_task())
+    made.step("metrics", is_urgent=True)
+    assert executions(sink) == [(2, True), (4, False)]
+    durations = [one for one in sink.metrics if one.name == "gen_ai.invoke_workflow.duration"]
+    assert [point.count for point in durations[-1].histogram.data_points] == [2, 4]
+    made.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskscope.semconv import attributes as attr
-from taskscope.store.aggregates import read_aggregates
+from taskscope.store.aggregates import read_aggregates, read_growth
 from taskscope.store.history import open_history
 from taskscope.store.processes import read_processes
 from taskscope.store.session import StoreSession
@@ -81,6 +81,16 @@ def test_closing_for_good_changes_nothing_that_was_read(store: Store) -> None:
         store.session.recover()
         assert history.connection.execute("SELECT count(*) FROM open").fetchone() == (0,)
         assert _all_that_is_read(store.path) == before
+
+
+def test_what_is_sent_again_and_again_waits_for_the_writer(store: Store) -> None:
+    """A reader that adds up would count twice what is here now and is written down a moment later."""
+    with _victim(store.path) as process:
+        _kill(process)
+    with open_history(store.path) as history:
+        assert values_of(read_growth(history.connection, 0), _EXECUTIONS) == {}
+        store.session.recover()
+        assert values_of(read_growth(history.connection, 0), _EXECUTIONS) == {_INTERRUPTED: 1}
 
 
 def _all_that_is_read(path: Path) -> tuple[object, ...]:
