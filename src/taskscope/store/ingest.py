@@ -128,7 +128,9 @@ class Ingest:
         for record in batch:
             if isinstance(record, HealthReading):
                 tally.add_health(record)
-        self._account(tally, Accounts() if accounts is None else accounts, {"traces": len(ended), "logs": len(logs)})
+        # `or` would take one for none that has nothing but durations to tell.
+        told = Accounts() if accounts is None else accounts
+        self._account(tally, told, {"traces": len(ended), "logs": len(logs)})
         return starts, closed
 
     def _bring_home(self, left: LeftJournal) -> int:
