@@ -295,7 +295,6 @@ def test_what_the_ledgers_say_was_spent_is_what_prometheus_says(filled: Filled) 
         runs = [run.seen for run in filled.runs() if run.host == host.name]
         of_host = f'job="{host.service}"'
         tokens = "gen_ai_client_inference_usage_{}_tokens_total"
-        # Of what the model of our own agent in this process used, which is no call that leaves it, too.
         sums = {
             tokens.format("input"): sum(run.input_tokens or 0 for run in runs),
             tokens.format("output"): sum(run.output_tokens or 0 for run in runs),
