@@ -30,9 +30,7 @@ def main() -> int:
     if not _listens(options.otlp):
         _say(f"fleet: nobody listens at {options.otlp}; start the stack first: make stack-up")
         return 3
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # services and tasks end with us, however we end
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # services and tasks end with us
     folder = options.folder or Path(tempfile.mkdtemp(prefix="taskscope-fleet-"))
     chosen = [SCENARIOS[name] for name in options.only or SCENARIOS]
     began = time.monotonic()
