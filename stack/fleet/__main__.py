@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import socket
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from stack.ports import HOST, load_ports
 
@@ -22,8 +25,12 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Read the command line; 0 when every run ended as it was made to."""
+    """Read the command line; 0 when every run ended as it was made to, 3 when nobody is there to send to."""
     options = _read_options()
+    if not _listens(options.otlp):
+        _say(f"fleet: nobody listens at {options.otlp}; start the stack first: make stack-up")
+        return 3
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # services and tasks end with us
     folder = options.folder or Path(tempfile.mkdtemp(prefix="taskscope-fleet-"))
     chosen = [SCENARIOS[name] for name in options.only or SCENARIOS]
     began = time.monotonic()
@@ -68,6 +75,16 @@ def _stay(seconds: float, took: float) -> None:
     """Leave services and the stuck task open for a while, so that there is something to look at."""
     _say(f"fleet: all done after {took:.0f} s; services and the stuck task stay {seconds:.0f} s (or Ctrl-C)")
     threading.Event().wait(seconds)
+
+
+def _listens(url: str) -> bool:
+    """Whether somebody takes connections at the address of a URL."""
+    address = urlsplit(url)
+    try:
+        with socket.create_connection((address.hostname or HOST, address.port or 80), timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 def _read_options() -> argparse.Namespace:

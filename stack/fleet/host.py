@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -49,6 +49,8 @@ class Host:
         self.environment |= {
             "AGENT_HOME": home,
             "TASKSCOPE_HOME": home,  # a host program reads no other
+            "GIT_CONFIG_GLOBAL": os.devnull,  # a person's hooks and keys stay out of it
+            "GIT_CONFIG_NOSYSTEM": "1",
             "METRICS_PORT": "0",
             "OPENAI_API_KEY": "sk-made-up-for-the-fleet",
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_url,
@@ -108,9 +110,11 @@ class Host:
         return next(found, None)
 
     def is_testing(self, repository: Path) -> bool:
-        """Whether a task is at its repository's own tests."""
-        states = (task for task in self.ask("status") or () if task["repository"] == str(repository))
-        return any((state["doing"] or {}).get("name", "").startswith("python") for state in states)
+        """Whether a task is at its repository's own tests: a command below the tool is open."""
+        task = self.find_task(repository)
+        tree = task and self.ask("show", task["task_id"])
+        tools = [span for span in _walk(tree) if span["name"] == "execute_tool pytest"] if tree else []
+        return any(below["ended_at"] is None for tool in tools for below in tool["children"])
 
     def serve(self) -> str:
         """Start the host's service; the URL that it says."""
@@ -171,6 +175,12 @@ def fetch(url: str) -> None:
     """Ask a service for a page, whatever it answers."""
     with suppress(urllib.error.HTTPError), urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - ours
         answer.read()
+
+
+def _walk(span: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield span
+    for child in span["children"]:
+        yield from _walk(child)
 
 
 def _find_url(log: Path) -> str:
