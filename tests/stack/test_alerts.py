@@ -55,7 +55,7 @@ WHO: Mapping[str, dict[str, str]] = {
 
 
 class Proof:
-    """What was told, what fired before anything went wrong, and what was kept quiet while a backend was down."""
+    """What was told, what fired before its cause, and what was kept quiet while a backend was down."""
 
     def __init__(self, scene: Scene) -> None:
         self.webhook = scene.webhook
