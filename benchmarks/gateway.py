@@ -59,7 +59,7 @@ def _measure_throughput(scene: Scene) -> list[Row]:
     """Until Tempo has taken all, with all processors on."""
     rows = []
     for size in (SMALL, LARGE):
-        number = scene.pick(full=40_000, quick=5_000, tiny=500) * SMALL // size
+        number = scene.pick(full=60_000, quick=5_000, tiny=500) * SMALL // size
         with Instance(scene.folder / f"throughput-{size}") as instance:
             instance.folder.mkdir()
             instance.start("tempo", "gateway")

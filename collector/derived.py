@@ -9,21 +9,25 @@ tell, or a list, stands in `NOT_DERIVED`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics, spans
-from taskscope.store.roles import BY_KEY, BY_OPERATION, COUNTED_OF_OTHERS, Role
+from taskscope.store.roles import BY_KEY, BY_OPERATION, Role
 from taskscope.store.rules import NUMBER_LIMIT
 from taskscope.store.tally import LABEL_LENGTH
 
 if TYPE_CHECKING:
     from taskscope.semconv.metrics import Metric
 
-ROLE: Final = "taskscope.derived.role"
-"""Attribute that stands on a span between two processors of the gateway, and nowhere else."""
+ROLES: Final = "taskscope.derived."
+"""An attribute `taskscope.derived.{role}` stands on a span between the parts of this pipeline, nowhere else.
+
+The connector passes a definition over whose key a span lacks before it looks at anything else.
+"""
 STREAMS_LIMIT: Final = 100_000
 """Series of foreign senders; those beyond it are dropped and counted, by `deltatocumulative`."""
 CARDINALITY_LIMIT: Final = 20_000
@@ -215,7 +219,7 @@ def build() -> dict[str, Any]:
                 "error_mode": "ignore",
                 "trace_statements": [{"context": "span", "statements": list(_prepare())}],
             },
-            "filter/uncounted": _filter(f"{_path(ROLE)} == nil"),
+            "filter/uncounted": _filter(" and ".join(f"{_role(role)} == nil" for role in _counted())),
             "batch/serialise": {"timeout": "200ms", "send_batch_size": 1000},
             "transform/derived": _transform_derived(),
             # A series that is forgotten begins anew at 0: only after its exporter has forgotten it as well,
@@ -261,24 +265,30 @@ def _span_metrics() -> dict[str, Any]:
     }
 
 
+def _counted() -> list[Role]:
+    """Roles that anything is derived from, each once."""
+    return list(dict.fromkeys(one.role for one in DERIVED))
+
+
+def _role(role: Role) -> str:
+    return _path(ROLES + role.name.lower())
+
+
 def _prepare() -> Iterable[str]:
     """Statements that make a foreign span ready to be counted: its role, its labels."""
     operation = _path(attr.GEN_AI_OPERATION_NAME)
-    yield f"delete_key(span.attributes, {_quoted(ROLE)})"
-    by_role: dict[Role, list[str]] = {}
-    for name, role in BY_OPERATION.items():
-        by_role.setdefault(role, []).append(f"{operation} == {_quoted(str(name))}")
-    for role, choices in by_role.items():
-        yield f"set({_path(ROLE)}, {_quoted(_word(role))}) where {' or '.join(choices)}"
-    for key, role in BY_KEY:
-        yield (
-            f"set({_path(ROLE)}, {_quoted(_word(role))})"
-            f" where {_path(ROLE)} == nil and not IsString({operation}) and {_has(key)}"
-        )
-    own = " or ".join(
-        f"{_path(ROLE)} == {_quoted(_word(role))}" for _, role in BY_KEY if role not in COUNTED_OF_OTHERS
-    )
-    yield f"delete_key(span.attributes, {_quoted(ROLE)}) where {own}"
+    yield f"delete_matching_keys(span.attributes, {_quoted('^' + re.escape(ROLES))})"
+    for role in _counted():
+        names = [name for name, its_role in BY_OPERATION.items() if its_role is role]
+        if names:
+            choices = " or ".join(f"{operation} == {_quoted(str(name))}" for name in names)
+            yield f'set({_role(role)}, "") where {choices}'
+    for place, (key, role) in enumerate(BY_KEY):
+        if role in _counted():
+            # The first of the keys that it has tells the role of a span without an operation.
+            absent = [f"{_path(earlier)} == nil" for earlier, _ in BY_KEY[:place]]
+            conditions = " and ".join([f"not IsString({operation})", *absent, _has(key)])
+            yield f'set({_role(role)}, "") where {conditions}'
     # As our receiver reads it: a clock that stepped back made no time.
     yield "set(span.end_time, span.start_time) where span.end_time_unix_nano < span.start_time_unix_nano"
     fixed = {key for one in DERIVED for key in one.fixed}
@@ -304,7 +314,6 @@ def _hold(label: str) -> str:
 
 def _definition(one: Derived) -> dict[str, Any]:
     metric = one.metric
-    conditions = (f"{_path(ROLE)} == {_quoted(_word(one.role))}", *one.conditions)
     counted: dict[str, Any]
     if metric.instrument == "histogram":
         counted = {"histogram": {"buckets": list(metric.buckets), "value": one.value}}
@@ -314,9 +323,9 @@ def _definition(one: Derived) -> dict[str, Any]:
         "name": metric.name,
         "description": metric.description,
         "unit": metric.unit,
-        "conditions": [" and ".join(conditions)],
+        **({"conditions": [" and ".join(one.conditions)]} if one.conditions else {}),
         "include_resource_attributes": [{"key": key, "optional": True} for key in _WHO],
-        "attributes": [_label(one, key) for key in metric.labels],
+        "attributes": [{"key": ROLES + one.role.name.lower()}, *(_label(one, key) for key in metric.labels)],
         **counted,
     }
 
@@ -344,6 +353,7 @@ def _transform_derived() -> dict[str, Any]:
                 "context": "datapoint",
                 "conditions": ["metric.aggregation_temporality == AGGREGATION_TEMPORALITY_DELTA"],
                 "statements": [
+                    f"delete_matching_keys(datapoint.attributes, {_quoted('^' + re.escape(ROLES))})",
                     # The connector takes its time before the payloads are in order, and says no start.
                     "set(datapoint.time, Now())",
                     'set(datapoint.start_time, datapoint.time - Duration("1s"))',
@@ -351,7 +361,3 @@ def _transform_derived() -> dict[str, Any]:
             },
         ],
     }
-
-
-def _word(role: Role) -> str:
-    return role.name.lower()

@@ -51,7 +51,8 @@ def _write(go: Go, folder: Path, log: Path, *skips: str) -> None:
         place = Path(scratch)
         for kind in ("mod", "sum"):
             shutil.copyfile(MODULES / f"ocb.go.{kind}", place / f"go.{kind}")
-        go.run(["build", "-o", str(place / "ocb"), OCB], place, log)
+        # -trimpath as for the programs: Go's cache then holds the standard library once for all of them.
+        go.run(["build", "-trimpath", "-o", str(place / "ocb"), OCB], place, log)
         settings = BUILDER.read_text().replace("output_path: ./build", f"output_path: {folder}")
         (place / "builder.yaml").write_text(settings)
         run([str(place / "ocb"), "--config", "builder.yaml", *skips], place, log)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collector.derived import DERIVED, NOT_DERIVED, NOT_DERIVED_RULES, build
+from collector.derived import DERIVED, NOT_DERIVED, NOT_DERIVED_RULES, ROLES, build
 from taskscope.semconv.metrics import METRICS
 from taskscope.store.roles import COUNTED_OF_OTHERS
 from taskscope.store.rules import RULES
@@ -21,6 +21,8 @@ def test_what_is_derived_is_declared() -> None:
     for made in build()["connectors"]["signal_to_metrics/foreign"]["spans"]:
         metric = by_name[made["name"]]
         assert (made["unit"], made["description"]) == (metric.unit, metric.description)
-        assert [label["key"] for label in made["attributes"]] == list(metric.labels)
+        role, *labels = made["attributes"]
+        assert role["key"].startswith(ROLES)
+        assert [label["key"] for label in labels] == list(metric.labels)
         assert made.get("histogram", {}).get("buckets", []) == list(metric.buckets)
         assert ("sum" in made) == (metric.instrument == "counter")

@@ -15,7 +15,7 @@ import pytest
 
 from stack import building, versions
 from stack.errors import StackError
-from stack.places import ROOT, SCRATCH
+from stack.places import CACHE, ROOT, SCRATCH
 from stack.versions import Pin
 
 MODULE, VERSION = "example.com/greeter", "v1.0.0"
@@ -24,7 +24,7 @@ PIN = Pin(
 )
 GREETS = 'package main\n\nimport "os"\n\nfunc main() { os.Stdout.WriteString("hello\\n") }\n'
 PATIENCE = 120.0
-GOCACHE = os.environ.get("GOCACHE") or str(Path.home() / ".cache" / "go-build")
+GOCACHE = os.environ.get("GOCACHE") or str(CACHE.parent.parent / "go-build")
 """The person's own: `make stack` has compiled the standard library there; each test has another home."""
 
 
@@ -73,6 +73,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     for name in ("GOPROXY", "GONOSUMDB"):
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("GOCACHE", GOCACHE)
+    monkeypatch.setenv("GOMODCACHE", str(tmp_path / "modcache"))  # tests clean it
     made.enter()
     made.serve(GREETS)
     made.pin()
