@@ -20,9 +20,13 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import Counter, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import StatusCode
 
 from grafana.mixin.alerts.prometheus import render_rules
 from grafana.mixin.config import CONFIG
@@ -229,6 +233,19 @@ class Scene:
         older.force_flush()
         for provider in (older, newer):
             provider.shutdown()
+
+    def fail_tasks_of_another_sender(self, number: int) -> None:
+        """An agent without Taskscope: OpenTelemetry's own SDK, and spans of the GenAI conventions."""
+        exporter = OTLPSpanExporter(endpoint=f"{self.instance.url('agent', 'otlp_http')}/v1/traces")
+        provider = TracerProvider(resource=Resource({"service.name": "foreign", "service.namespace": "shop"}))
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+        tracer = provider.get_tracer("agent")
+        attributes = {"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": "answer"}
+        for _ in range(number):
+            with tracer.start_as_current_span("invoke_workflow answer", attributes=attributes) as span:
+                span.set_attribute("error.type", "TimeoutError")
+                span.set_status(StatusCode.ERROR)
+        provider.shutdown()
 
     def _make_instance(self, folder: Path) -> Instance:
         rules = folder / "rules.yaml"

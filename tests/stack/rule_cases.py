@@ -32,6 +32,11 @@ def tasks(outcome: str, kind: str = "repair", host: str = HOST) -> str:
     return f"taskscope_task_executions_total{{{host},{labels}}}"
 
 
+def tasks_without_outcome(error: str) -> str:
+    error_label = f',error_type="{error}"' if error else ""
+    return f'taskscope_task_executions_total{{job="shop/cart",instance="127.0.0.1:24889"{error_label}}}'
+
+
 def calls(error: str = "") -> str:
     error_label = f',error_type="{error}"' if error else ""
     model = 'gen_ai_provider_name="openai",gen_ai_request_model="m"'
@@ -172,6 +177,18 @@ TASKS = (
         "senders without Taskscope are seen by what the gateway derives",
         {tasks("failed", host='job="shop/cart",instance="127.0.0.1:24889"'): "_x5 0 3x40"},
         {"5m": [], "6m": [{"job": "shop/cart", "instance": "127.0.0.1:24889"}], "21m": []},
+    ),
+    Case(
+        "TaskscopeTasksFailing",
+        "a sender that says no outcome fails by its error, among those that had none",
+        {tasks_without_outcome("TimeoutError"): "_x5 0 3x40", tasks_without_outcome(""): "_x5 0 3x40"},
+        {"5m": [], "6m": [{"job": "shop/cart"}], "20m": [{"job": "shop/cart"}], "21m": []},
+    ),
+    Case(
+        "TaskscopeTasksFailing",
+        "a task that was stopped has an error too, and did not fail",
+        {**KNOWN, tasks("stopped").replace("}", ',error_type="cancelled"}'): "0x20 9x40"},
+        {"21m": []},
     ),
     Case("TaskscopeTasksFailing", "no tasks are no failures", KNOWN, {"0m": [], "30m": []}),
     Case(

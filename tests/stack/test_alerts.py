@@ -55,7 +55,7 @@ WHO: Mapping[str, dict[str, str]] = {
 
 
 class Proof:
-    """What was told, what fired before anything went wrong, and what was kept quiet while a backend was down."""
+    """What was told, what fired before its cause, and what was kept quiet while a backend was down."""
 
     def __init__(self, scene: Scene) -> None:
         self.webhook = scene.webhook
@@ -100,6 +100,7 @@ class Proof:
         scene.small.do("flood 6000")
         (scene.served.folder / ".agent.yml").write_text("log_level: loud\n")
         scene.send_deltas_of_one_identity()
+        scene.fail_tasks_of_another_sender(6)
         # Within a quarter of a minute on a busy machine too: twice as many as it takes.
         scene.worker.do("call priced 3", "call unpriced", "retrieve 20")
         scene.worker.do("call limited 12", "fail repair 6", f"fail {POISON}", "log 6000")
@@ -167,6 +168,13 @@ def test_an_alert_is_told_when_its_cause_comes_and_when_it_goes(name: str, proof
     """Alertmanager tells the webhook of what was caused, and that it is over; the watchdog is never over."""
     assert proof.webhook.has_fired(name, WHO[name])
     assert proof.webhook.is_over(name, WHO[name]) == (name != ALWAYS_FIRES)
+
+
+def test_failures_of_senders_without_taskscope_are_told_too(proof: Proof) -> None:
+    """What the gateway counts from their spans has the same names, so that the same rule sees them."""
+    who = {"job": "shop/foreign"}
+    assert proof.webhook.has_fired("TaskscopeTasksFailing", who)
+    assert proof.webhook.is_over("TaskscopeTasksFailing", who)
 
 
 def test_nothing_fires_while_all_goes_well(proof: Proof) -> None:

@@ -8,19 +8,21 @@ from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 
 from .alert import Alert, Group, Recording
-from .promql import count_recent, duration, labels, match, select, total
+from .promql import count_recent, differ, duration, labels, match, select, total
 
 if TYPE_CHECKING:
     from grafana.mixin.config import Config
 
 TASKS_RECENT: Final = "taskscope:task_executions:recent"
 """Tasks that ended within the window, by all labels of the counter."""
-_FAILED: Final = ("failed", "interrupted")
+FAILED_RECENT: Final = "taskscope:tasks_failed:recent"
+"""Those of them that failed or died, by kind of task."""
 _BY_KIND: Final = labels(attr.TASK_KIND)
 
 
 def build_group(config: Config) -> Group:
     """The rules about tasks."""
+    ended = count_recent(select(metrics.TASK_EXECUTIONS), config.windows.tasks_s, config.windows)
     return Group(
         "taskscope-tasks",
         (
@@ -30,25 +32,29 @@ def build_group(config: Config) -> Group:
             _interrupted(config),
             _host_silent(config),
         ),
-        (
-            Recording(
-                TASKS_RECENT,
-                count_recent(select(metrics.TASK_EXECUTIONS), config.windows.tasks_s, config.windows),
-            ),
-        ),
+        (Recording(TASKS_RECENT, ended), _record_failed()),
     )
 
 
+def _record_failed() -> Recording:
+    """Senders without Taskscope say no outcome; with them an error is a failure."""
+    failed = f"{TASKS_RECENT}{{{match(attr.TASK_OUTCOME, 'failed', 'interrupted')}}}"
+    erred = f"{TASKS_RECENT}{{{match(attr.TASK_OUTCOME, '')}, {differ(attr.ERROR_TYPE, '')}}}"
+    return Recording(FAILED_RECENT, total(f"{failed}\nor\n{erred}", _BY_KIND))
+
+
 def _failing(config: Config) -> Alert:
-    failed = total(f"{TASKS_RECENT}{{{match(attr.TASK_OUTCOME, *_FAILED)}}}", _BY_KIND)
     ended = total(TASKS_RECENT, _BY_KIND)
     return Alert(
         name="TaskscopeTasksFailing",
-        value=failed,
+        value=FAILED_RECENT,
         limit=config.limits.tasks_failed,
-        guard=f"and\n{failed} / {ended} >= {config.limits.tasks_failed_share:g}",
+        guard=f"and\n{FAILED_RECENT} / {ended} >= {config.limits.tasks_failed_share:g}",
         severity="error",
-        summary="{{ $labels.job }}: {{ $value }} tasks of kind {{ $labels.taskscope_task_kind }} failed",
+        summary=(
+            "{{ $labels.job }}: {{ $value }} tasks"
+            "{{ with $labels.taskscope_task_kind }} of kind {{ . }}{{ end }} failed"
+        ),
         description=(
             f"Within {duration(config.windows.tasks_s)} at least "
             f"{config.limits.tasks_failed_share:.0%} of the tasks "
