@@ -21,7 +21,8 @@ _LIST_NUMBER = r"\x03?\.[0-9]+"
 
 def build_secret_pattern() -> str:
     """Finds a word that means a secret, or one that makes a key secret with `key` behind it."""
-    small, title, large = _forms(SECRET_WORDS)
+    small, title, _ = _forms(SECRET_WORDS - {"token"})
+    _, _, large = _forms(SECRET_WORDS)
     small_owner, title_owner, large_owner = _forms(KEY_OWNERS)
     owner = f"(?:{_NO_LETTER}{small_owner}|{title_owner})"
     key = f"(?:(?:{_SIGNS}+key|{_SIGNS}*Key){_LOWER_ENDS}|{_SIGNS}*KEY{_UPPER_ENDS})"
@@ -29,6 +30,9 @@ def build_secret_pattern() -> str:
     return "|".join(
         (
             f"(?:{_NO_LETTER}{small}|{title}){_LOWER_ENDS}",
+            # Not those that are counted: `llm.token_count.prompt`, `inputTokenDetails.cacheRead`.
+            f"{_NO_LETTER}token(?:[^a-z._-]|[._-]{_not('count')}|$)",
+            f"Token(?:[^a-zD]|D{_not('etails')}|$)",
             f"{_NO_CAPITAL}{large}{_UPPER_ENDS}",
             owner + key,
             f"{_NO_CAPITAL}{large_owner}{large_key}",
@@ -43,6 +47,14 @@ def build_harmless_pattern() -> str:
     """
     small, title, large = _forms(HARMLESS_ENDS)
     return f"(?:{_NO_LETTER}{small}|{title}|{_NO_CAPITAL}{large}){_SIGNS}*(?:{_LIST_NUMBER})*$"
+
+
+def _not(word: str) -> str:
+    """What goes on in any way but with this word, without lookahead."""
+    pattern = f"$|[^{word[-1]}]"
+    for letter in reversed(word[:-1]):
+        pattern = f"$|[^{letter}]|{letter}(?:{pattern})"
+    return f"(?:{pattern})"
 
 
 def _forms(words: Iterable[str]) -> tuple[str, str, str]:

@@ -47,21 +47,27 @@ _FREQUENT = 'etaoinsrl._"dchupmgfybw,:v-k0123456789xjqz'
 """The characters of telemetry, the most frequent first; capitals and all others are rarer still."""
 
 
-def _all_but(word: str) -> str:
-    """Any part of a key but this one, as a pattern without lookahead."""
-    pattern = r'[^"\\]+'
-    for letter in reversed(word):
-        pattern = rf'(?:{letter}{pattern}|[^{letter}"\\][^"\\]*)?'
-    return pattern
+_ANY = r'[^"\\]*'
 
+
+def _other_than(word: str, rest: str = "") -> str:
+    """Any part of a key but this word, without lookahead, or but what begins with it when `rest` is empty."""
+    pattern = rf'(?:{rest and word[-1] + rest + "|"}[^{word[-1]}"\\]{_ANY})?'
+    for letter in reversed(word[1:-1]):
+        pattern = rf'(?:{letter}{pattern}|[^{letter}"\\]{_ANY})?'
+    return word[0] + pattern
+
+
+_NO_MODALITY, _NO_COUNT = _other_than("modality", r'[^"\\]+'), _other_than("count")
+_NO_SECRET = rf'(?:{_NO_MODALITY}|{_NO_COUNT}|[^mc"\\]{_ANY})?'
+"""What follows a sign behind `token`, but `gen_ai.token.modality` and `llm.token_count.prompt`."""
 
 _WORDS = (
     Sieve("pass", f"(?:pass(?:word|wd|phrase|code)(?:{_NAME_END}|{_KEY_END})|_pass{_KEY_END})"),
     Sieve("pwd", f"pwd(?:{_NAME_END}|{_KEY_END})"),
     Sieve("secret", f"secret(?:{_NAME_END}|[a-z_-]*{_KEY_END})"),
-    # `gen_ai.usage.input_tokens` is in every span of a model call, and `tokens` is no such word;
-    # `gen_ai.token.modality` is on every point of theirs.
-    Sieve("token", rf'token(?:\\*":|[^s"\\]{_all_but("modality")}\\*":|{_KEY_END})'),
+    # `gen_ai.usage.input_tokens` is in every span of a model call, and `tokens` is no such word.
+    Sieve("token", rf'token(?:\\*":|[^s"\\]{_NO_SECRET}\\*":|{_KEY_END})'),
     Sieve("credential", f"credentials?(?:{_NAME_END}|{_KEY_END})"),
     Sieve("key", f"key(?:{_NAME_END}|{_KEY_END})"),
     Sieve("jwt", f"jwt{_NAME_END}"),

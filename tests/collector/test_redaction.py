@@ -98,6 +98,7 @@ def test_usual_spans_pass_no_sieve() -> None:
         "gen_ai.usage.input_tokens": 120,
         "gen_ai.usage.cache_read.input_tokens": 3,
         "gen_ai.token.modality": "text",
+        "llm.token_count.prompt": 120,
         "gen_ai.request.max_tokens": 512,
         "gen_ai.request.model": "gpt-5-mini-2026-07-18",
         "gen_ai.response.id": "resp_0123456789abcdef0123456789abcdef",

@@ -202,6 +202,30 @@ def test_a_not_a_number_hides_nothing(collector: Collector) -> None:
     assert repr(made["bad"]) == "nan"
 
 
+@pytest.mark.parametrize("body", [None, 5, 0.5, True, b"raw", "", "plain", [], {}, [1, None], {"a": None}])
+def test_a_body_of_any_kind_stays_beside_a_secret(collector: Collector, body: Any) -> None:
+    """A log record whose attribute holds a secret loses that alone, whatever its body is."""
+    request = in_logs("harmless")
+    del request.resource_logs[0].scope_logs[0].log_records[1:]
+    sent = request.resource_logs[0].scope_logs[0].log_records[0]
+    sent.body.CopyFrom(to_value(body))
+    del sent.attributes[:]
+    sent.attributes.extend(to_attributes({"it": TOKEN, "n": 1}))
+    record = through(collector, "logs", request).resource_logs[0].scope_logs[0].log_records[0]
+    assert from_value(record.body) == body
+    assert from_attributes(record.attributes) == {"it": MARKER, "n": 1}
+
+
+def test_records_without_anything_pass(collector: Collector) -> None:
+    """Empty resources, scopes, spans, log records and points go through as they are."""
+    request = ExportTraceServiceRequest()
+    span = request.resource_spans.add().scope_spans.add().spans.add(trace_id=b"t" * 16, span_id=b"s" * 8)
+    span.events.add()
+    made = through(collector, "traces", request).resource_spans[0].scope_spans[0]
+    assert list(texts(made)) == []
+    assert len(made.spans[0].events) == 1
+
+
 # --- names
 
 

@@ -19,6 +19,8 @@ HARMLESS_ENDS = frozenset(
     {"type", "name", "count", "counts", "length", "size", "id", "ids", "policy", "status", "present", "age"}
     | {"kind", "limit", "usage", "index", "url", "path", "file", "ttl", "modality"}
 )
+# Tokens that are counted: OpenInference's `llm.token_count.prompt`, Vercel's `inputTokenDetails.cacheRead`.
+_COUNTED = re.compile(r"(?<![A-Za-z])token[._-](?=count)|Token(?=Details)")
 
 
 def is_secret_name(name: str) -> bool:
@@ -27,7 +29,7 @@ def is_secret_name(name: str) -> bool:
     `gen_ai.usage.input_tokens` and `taskscope.secretary` hold none; `db.password`, `X-Api-Key` and
     `awsSecretKey` do.
     """
-    words = [word.lower() for word in _WORDS.findall(name)]
+    words = [word.lower() for word in _WORDS.findall(_COUNTED.sub("", name))]
     if not words or words[-1] in HARMLESS_ENDS:
         return False
     if any(word in SECRET_WORDS for word in words):

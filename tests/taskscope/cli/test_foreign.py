@@ -31,6 +31,7 @@ from .test_terminal import HOSTILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 MARKUP = {
     "rich markup": "[bold red]owned[/bold red]",
@@ -141,3 +142,28 @@ def test_no_sequence_comes_over_http(service: Service, path: str) -> None:
 def test_no_sequence_stands_in_a_label(service: Service) -> None:
     """The page of metrics has agents and models of others in labels of the contract, and their own."""
     assert _UNSAFE.findall(service.client.get("/metrics").text) == []
+
+
+def test_an_agent_of_another_dialect_is_shown_like_ours(tmp_path: Path) -> None:
+    """OpenInference: agent, call and tool have our parts; tokens are in the tree, the sums and `/metrics`."""
+    (tmp_path / "work").mkdir()
+    kind = "openinference.span.kind"
+    call = {kind: "LLM", "llm.model_name": "gpt-5", "llm.system": "openai"}
+    tokens = {"llm.token_count.prompt": 420, "llm.token_count.completion": 17}
+    spans = (
+        make_span(1, "coder", {kind: "AGENT", **tokens}),
+        make_span(2, "ChatCompletion", {**call, **tokens}, parent=1),
+        make_span(3, "grep", {kind: "TOOL"}, parent=1),
+    )
+    with running_service(tmp_path / "home", tmp_path / "work") as running:
+        assert running.client.post("/v1/traces", **pack(traces(*spans))).status_code == 200
+        shown = run(running, "show", "--all")
+        assert "1 LLM call, 420 in, 17 out" in shown
+        assert "tools and skills  (1 span)" in shown
+        assert "the agent itself  (1 span)" in shown
+        assert re.search("ChatCompletion.*420 \\+ 17 tokens", shown)
+        counted = running.client.get("/metrics").text.splitlines()
+    total = [line for line in counted if line.startswith("gen_ai_client_inference_usage_input_tokens_total{")]
+    assert len(total) == 1
+    assert 'gen_ai_request_model="gpt-5"' in total[0]
+    assert total[0].endswith(" 420.0")

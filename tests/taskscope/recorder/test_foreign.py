@@ -15,8 +15,11 @@ from taskscope.recorder.cleaning import VALUE_LIMIT_BYTES, Cleaner
 from taskscope.recorder.foreign import ATTRIBUTES_LIMIT, PARTS_LIMIT, RECORDS_LIMIT, ForeignReader, Received
 from taskscope.redaction import Redactor
 from taskscope.semconv import attributes as attr
+from taskscope.store.dialects import translate
 from taskscope.store.records import LogRecord, SpanRecord
 from taskscope.store.wire import SpanBody
+from tests.collector.dialect_spans import SPANS
+from tests.collector.records import from_attributes, to_request
 from tests.taskscope.service.otlp.requests import (
     SECOND,
     START,
@@ -300,3 +303,32 @@ def test_what_is_read_is_what_upstream_reads() -> None:
     """The body that is kept has no more than upstream's class saw in it."""
     record = read_one(make_span(attributes={"é": "ü\ufffd"}))
     assert SpanBody(record.body).attributes == {"é": "ü\ufffd"}
+
+
+@pytest.mark.parametrize("group", SPANS)
+def test_spans_of_other_dialects_are_read_as_what_they_mean(group: str) -> None:
+    """What the table of dialects fills stands in the record, and what was sent stands beside it, unmasked."""
+    received = READER.spans(to_request(SPANS[group]).SerializeToString())
+    assert not received.refused
+    for span, record in zip(SPANS[group], received.records, strict=True):
+        expected = dict(span.attributes)
+        translate(expected, span.scope, span.name, is_root=span.is_root)
+        stored = from_attributes(Span.FromString(record.body).attributes)
+        # A double that is no number is stored as a text.
+        kept = {key: value for key, value in expected.items() if not isinstance(value, float)}
+        assert {key: stored.get(key) for key in kept} == kept
+
+
+def test_a_dialect_is_understood_behind_many_attributes() -> None:
+    """OpenInference flattens messages into hundreds of attributes; the count behind them is still read."""
+    messages = {f"llm.input_messages.{number}.message.role": "user" for number in range(300)}
+    telling = {"openinference.span.kind": "LLM", "llm.token_count.prompt": 7}
+    record = read_one(make_span(1, "llm", {**messages, **telling}))
+    assert record.attributes[attr.GEN_AI_USAGE_INPUT_TOKENS] == 7
+    assert record.attributes[attr.GEN_AI_OPERATION_NAME] == "chat"
+
+
+def test_a_filled_value_is_redacted_too() -> None:
+    """A secret does not come in by another name."""
+    record = read_one(make_span(1, f"agent {SECRET}", {"openinference.span.kind": "AGENT"}))
+    assert record.attributes[attr.GEN_AI_AGENT_NAME] == "agent [redacted:openai_key]"

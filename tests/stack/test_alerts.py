@@ -1,0 +1,187 @@
+"""Every alert through the real Prometheus and the real Alertmanager to a webhook, and back again.
+
+The rules are the committed ones with windows of a sixtieth; causes and senders are real (`alert_scene.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from grafana.mixin.alerts import build_groups
+from grafana.mixin.config import CONFIG
+from tests.taskscope.otlp_sink import Fault
+
+from .alert_scene import DOWN, POISON, Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+ALERTS = tuple(alert.name for group in build_groups(CONFIG) for alert in group.alerts)
+ALWAYS_FIRES = "TaskscopeWatchdog"
+PATIENCE = 120.0
+"""Seconds until what was caused is told; alone on two cores it takes up to 20."""
+WHO: Mapping[str, dict[str, str]] = {
+    "TaskscopeTasksFailing": {"job": "worker", "taskscope_task_kind": "repair"},
+    "TaskscopeTasksFailingInARow": {"job": "worker", "taskscope_task_kind": "repair"},
+    "TaskscopeTaskSilent": {"job": "worker"},
+    "TaskscopeTasksInterrupted": {"job": "doomed", "taskscope_task_kind": "review"},
+    "TaskscopeHostSilent": {"job": "doomed"},
+    "TaskscopeCostNearCap": {"job": "worker"},
+    "TaskscopeCostCapReached": {"job": "worker"},
+    "TaskscopeCostForecast": {"job": "worker"},
+    "TaskscopeCallsUnpriced": {"job": "worker", "gen_ai_request_model": "unpriced"},
+    "TaskscopeLlmCallsFailing": {"job": "worker", "gen_ai_request_model": "limited"},
+    "TaskscopeLlmRateLimited": {"job": "worker", "gen_ai_request_model": "limited"},
+    "TaskscopeLlmRetrying": {"job": "worker", "gen_ai_request_model": "limited"},
+    "TaskscopeRetrievalSlow": {"job": "worker"},
+    "TaskscopeHealthFailing": {"job": "served", "taskscope_health_check": "config"},
+    "TaskscopeRecordsDropped": {"job": "worker", "taskscope_drop_reason": "refused"},
+    "TaskscopeInternalErrors": {"job": "worker", "error_type": "ZeroDivisionError"},
+    "TaskscopeRecordsQuarantined": {"job": "worker", "taskscope_destination": "vendor"},
+    "TaskscopeRecordsWaiting": {"job": "worker", "taskscope_destination": "vendor"},
+    "TaskscopeStoreFilling": {"job": "small"},
+    "TaskscopeCollectorRefusing": {"job": "collector-gateway", "signal": "logs"},
+    "TaskscopeCollectorDropping": {"job": "collector-gateway", "exporter": "otlp_http/loki"},
+    "TaskscopeCollectorQueueFilling": {"job": "collector-gateway", "exporter": "otlp_http/loki"},
+    "TaskscopeDerivedMetricsWrong": {"job": "collector-gateway"},
+    "TaskscopeBackendDown": {"job": "tempo"},
+    "TaskscopeWatchdog": {},
+}
+"""By which labels the one that was caused is told."""
+
+
+class Proof:
+    """What was told, what fired before its cause, and what was kept quiet while a backend was down."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.webhook = scene.webhook
+        self.noise: set[str] = set()
+        self.suppressed: set[str] = set()
+        self._scene = scene
+
+    def run(self) -> None:
+        self._scene.instance.start()
+        self._go_well()
+        self._cause()
+        self._wait_for_fire(*(name for name in ALERTS if name not in _LATER))
+        self._go_on()
+        self._take_tempo_down()
+        self._put_right()
+        self._wait_for_end(*(name for name in ALERTS if name != ALWAYS_FIRES))
+
+    def _go_well(self) -> None:
+        """Hosts at work, all backends up: nothing fires but what always does."""
+        scene = self._scene
+        scene.served.start("serve")
+        scene.worker.start()
+        scene.worker.do("succeed repair", "call cheap")
+        scene.wait_for('taskscope_llm_cost_micro_usd_total{job="worker"}')
+        scene.wait_for('taskscope_health_check_timestamp_seconds{job="served"}')
+        scene.wait_for("absent(up == 0)")
+        fired = scene.ask('max_over_time(ALERTS{alertstate="firing"}[10m])')
+        # Programs that start one after the other are down in the eyes of the first.
+        self.noise = {one["metric"]["alertname"] for one in fired} - {ALWAYS_FIRES, "TaskscopeBackendDown"}
+
+    def _cause(self) -> None:
+        """Let go wrong what can go wrong at once."""
+        scene = self._scene
+        scene.logs.fail(DOWN)
+        scene.doomed.start()
+        scene.doomed.do("open review")
+        scene.wait_for('taskscope_task_silence_max_seconds{job="doomed"} > 0')
+        scene.doomed.kill()
+        scene.vendor.fail(Fault("partial", rejected=1, paths=("/v1/traces",)))
+        scene.worker.do("open report", "add_faulty_processor", "succeed review 3")
+        scene.small.start()
+        scene.small.do("flood 6000")
+        (scene.served.folder / ".agent.yml").write_text("log_level: loud\n")
+        scene.send_deltas_of_one_identity()
+        # Within a quarter of a minute on a busy machine too: twice as many as it takes.
+        scene.worker.do("call priced 3", "call unpriced", "retrieve 20")
+        scene.worker.do("call limited 12", "fail repair 6", f"fail {POISON}", "log 6000")
+
+    def _go_on(self) -> None:
+        """What comes after the first: past the cap, home from the dead, a vendor that takes nothing."""
+        scene = self._scene
+        scene.worker.do("close", "succeed repair")
+        scene.vendor.fail(DOWN)
+        scene.worker.do("call priced")
+        assert scene.doomed.run("ship", "--once") == 0
+        self._wait_for_fire("TaskscopeCostCapReached", "TaskscopeTasksInterrupted", "TaskscopeRecordsWaiting")
+
+    def _take_tempo_down(self) -> None:
+        """While the small queue for logs is full, which would follow from it."""
+        scene = self._scene
+        scene.instance.kill("tempo")
+        self._wait_for_fire("TaskscopeBackendDown")
+        deadline = time.monotonic() + PATIENCE
+        while not self.suppressed and time.monotonic() < deadline:
+            self.suppressed = scene.read_suppressed()
+            time.sleep(0.2)
+        scene.instance.start("tempo")
+        self._wait_for_end("TaskscopeBackendDown")
+
+    def _put_right(self) -> None:
+        """What the runbook says."""
+        scene = self._scene
+        scene.logs.forgive()
+        scene.vendor.forgive()
+        scene.refuses_poison = False
+        assert scene.worker.run("records", "--retry") == 0
+        (scene.served.folder / ".agent.yml").unlink()
+        scene.small.stop()
+        scene.small.start("ship", TASKSCOPE_STORE_LIMIT="100MB")
+        scene.worker.stop()
+        scene.worker.start("ship", TASKSCOPE_COST_CAP_DAILY="100")
+
+    def _wait_for_fire(self, *names: str) -> None:
+        """One patience for all of them; who was not told of is found by the tests."""
+        self.webhook.wait_for(lambda told: all(told.has_fired(name, WHO[name]) for name in names), PATIENCE)
+
+    def _wait_for_end(self, *names: str) -> None:
+        self.webhook.wait_for(lambda told: all(told.is_over(name, WHO[name]) for name in names), PATIENCE)
+
+
+_LATER = {
+    "TaskscopeCostCapReached",
+    "TaskscopeTasksInterrupted",
+    "TaskscopeRecordsWaiting",
+    "TaskscopeBackendDown",
+}
+
+
+@pytest.fixture(scope="module")
+def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
+    with Scene(tmp_path_factory.mktemp("alerts")) as scene:
+        proof = Proof(scene)
+        proof.run()
+        yield proof
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_is_told_when_its_cause_comes_and_when_it_goes(name: str, proof: Proof) -> None:
+    """Alertmanager tells the webhook of what was caused, and that it is over; the watchdog is never over."""
+    assert proof.webhook.has_fired(name, WHO[name])
+    assert proof.webhook.is_over(name, WHO[name]) == (name != ALWAYS_FIRES)
+
+
+def test_nothing_fires_while_all_goes_well(proof: Proof) -> None:
+    """With hosts at work and all backends up nothing fires but the watchdog."""
+    assert proof.noise == set()
+
+
+def test_what_follows_from_a_backend_that_is_down_is_not_told(proof: Proof) -> None:
+    """While Tempo is down, Alertmanager keeps the queue that fills quiet, and the cap that is spent not."""
+    assert "TaskscopeCollectorQueueFilling" in proof.suppressed
+    assert "TaskscopeCostCapReached" not in proof.suppressed
+
+
+def test_texts_are_whole(proof: Proof) -> None:
+    """No summary or description that was sent has a label or a value missing, or an error of its template."""
+    texts = [text for alert in proof.webhook.alerts for text in alert["annotations"].values()]
+    assert texts
+    assert [text for text in texts if "<no value>" in text or "<error" in text or "%!" in text] == []
