@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from typing import TYPE_CHECKING, Any, Final
@@ -277,8 +276,3 @@ _VIEWS: Final = {
     "logs": _build_logs,
     "traces": _build_traces,
 }
-
-
-def parse(text: str) -> Any:
-    """A page as those see it who load it."""
-    return json.loads(text)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 TASKSCOPE: Final = shutil.which("taskscope", path=os.path.dirname(sys.executable)) or "taskscope"  # noqa: PTH120
-SHOP: Final = Path(__file__).resolve().parents[2] / "examples" / "shop_repository.py"
+ROOT: Final = Path(__file__).resolve().parents[2]
+SHOP: Final = ROOT / "examples" / "shop_repository.py"
+FOREIGN_MODEL: Final = "another-model"
 SERVICE: Final = "agents"
 PATIENCE: Final = 300.0
 PRICES: Final = "prices:\n  - {model: gpt-test, input: 100, output: 400, cache_read: 10}\n"
@@ -57,6 +59,20 @@ class Host:
         with ScriptedProvider(answers) as provider:
             self._call(*_make_command(repository, model), OPENAI_BASE_URL=provider.openai_url)
         return self.find_tasks()[0]
+
+    def send_as_another(self) -> None:
+        """Three calls of an agent without Taskscope, by OpenTelemetry's own SDK."""
+        done = self._call(
+            sys.executable,
+            "-m",
+            "tests.stack.crew",
+            "gen_ai",
+            FOREIGN_MODEL,
+            "3",
+            "ended",
+            PYTHONPATH=str(ROOT),
+        )
+        assert done.returncode == 0, done.stderr
 
     def repair_shop(self) -> None:
         """The demo's repository: four faults, several plans."""
@@ -131,6 +147,7 @@ class Fleet:
         self.tasks.append(self.bad.run(BROKEN, "openai:gpt-test", [too_many_requests()] * 9))
         self.bad.run(BROKEN, "openai:gpt-test", [too_many_requests(), _fix()])
         self.bad.run(WISH)
+        self.good.send_as_another()
         (self._programs / "git").unlink()
         self.bad.kill_one()
 

@@ -13,8 +13,8 @@ from stack.instance import Instance
 from stack.programs import find_collector_configs
 from taskscope.semconv.spans import EXECUTE_TOOL
 
-from .filling import SERVICE, Fleet, wait_for
-from .walk import Target, Walk, load_pages, missing, settings_of, targets_of, urls_of
+from .filling import FOREIGN_MODEL, SERVICE, Fleet, wait_for
+from .walk import Target, Walk, load_pages, missing, panels_of, settings_of, targets_of, urls_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,13 +112,32 @@ def test_nobody_is_nothing(walks: list[Walk], uid: str) -> None:
     assert [target.name for target in targets_of(_page(uid)) if look(nobody, target) is None] == []
 
 
+@pytest.mark.parametrize(
+    "column, numbers",
+    [
+        ("Calls", {"gpt-test": 3, "house-model": 1, FOREIGN_MODEL: 3}),
+        ("Failed", {"gpt-test": 1}),
+        ("Input tokens", {"gpt-test": 2400, "house-model": 1200, FOREIGN_MODEL: 300}),
+        ("of these from cache", {"gpt-test": 800, "house-model": 400, FOREIGN_MODEL: 150}),
+        # Two calls of (800 x 100 + 400 x 10 + 80 x 400) micro-dollars, three of 250.
+        ("Known cost", {"gpt-test": 0.232, FOREIGN_MODEL: 0.00075}),
+        ("Calls of unknown cost", {"gpt-test": 1, "house-model": 1}),
+    ],
+)
+def test_numbers_of_models_are_exact(walks: list[Walk], column: str, numbers: dict[str, float]) -> None:
+    """Of hosts with Taskscope and of another sender each call, token and dollar stands in the table, once."""
+    panel = next(one for one in panels_of(_page("taskscope-llm")) if one["title"] == "By model")
+    (query,) = (one for one in panel["targets"] if one["legendFormat"] == column)
+    assert walks[0].find_values(query["expr"], "gen_ai_request_model") == pytest.approx(numbers)
+
+
 def test_records_add_up(walks: list[Walk]) -> None:
     """The page about the pipeline finds no record that is neither delivered, dropped nor pending."""
     (target,) = (one for one in targets_of(_page("taskscope-pipeline")) if one.panel == "Unaccounted for")
     walk = walks[0]
     # Hosts go on sending: a look may fall between two of their requests.
     wait_for(
-        lambda: Walk(walk.urls, walk.values, walk.since).find_value(target.query["expr"]) == 0,
+        lambda: Walk(walk.urls, walk.values, walk.since).find_values(target.query["expr"], "") == {"": 0},
         "all records are accounted for",
     )
 

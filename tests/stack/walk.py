@@ -74,10 +74,10 @@ class Walk:
             row["metric"] for row in found if not all(math.isnan(float(value)) for _, value in row["values"])
         ]
 
-    def find_value(self, expr: str) -> float:
-        """The one number of a query."""
-        (row,) = self._get("prometheus", "/api/v1/query", query=self.fill(expr))["data"]["result"]
-        return float(row["value"][1])
+    def find_values(self, expr: str, label: str) -> dict[str, float]:
+        """The numbers of a query by one of its labels."""
+        rows = self._get("prometheus", "/api/v1/query", query=self.fill(expr), time=self.until)
+        return {row["metric"].get(label, ""): float(row["value"][1]) for row in rows["data"]["result"]}
 
     def ask_variable(self, variable: Mapping[str, Any]) -> list[str]:
         """The choice that a variable offers."""

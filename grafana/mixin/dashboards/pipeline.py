@@ -1,7 +1,7 @@
 """The way of the telemetry itself: recorders, Collectors, sampling, backends; whether to trust the numbers.
 
 The Collector's and the backends' metrics are not of our contract: names are those of the pinned versions, the
-Collector's without type suffix.
+Collector's without type suffix. One long declaration on purpose, read from top to bottom like the page.
 """
 
 from __future__ import annotations
