@@ -13,7 +13,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-demo demo test check check-format check-lint check-types check-contracts check-docs \
-	format dashboards bench bench-peers reliability stack stack-up stack-down stack-status stack-logs fleet \
+	format dashboards bench bench-peers bench-stack reliability stack stack-up stack-down stack-status stack-logs fleet \
 	test-stack compose-secrets lock clean
 
 help: ## List what make can do

@@ -149,7 +149,7 @@ class StoreSession:
             self._begin_anew()
         if self._connection is not None and self._ingest is not None:
             return self._ingest
-        connection = open_database(self.path, create=True)
+        connection, inode = self._connect()
         if kind := find_network_type(self.path.parent):
             _warn_of_network(kind, self.path)
         try:
@@ -169,8 +169,17 @@ class StoreSession:
         except BaseException:
             connection.close()
             raise
-        self._connection, self._ingest, self._inode = connection, ingest, find_inode(self.path)
+        self._connection, self._ingest, self._inode = connection, ingest, inode
         return ingest
+
+    def _connect(self) -> tuple[sqlite3.Connection, int]:
+        """A connection and which file it is to: one that took another's place meanwhile is not taken for it."""
+        while True:
+            before = find_inode(self.path)
+            connection = open_database(self.path, create=True)
+            if before is not None and before == find_inode(self.path):
+                return connection, before
+            connection.close()
 
     def _begin_anew(self) -> None:
         """Forget what was known of the file that stood here."""

@@ -17,6 +17,7 @@ from taskscope.recorder.journal import Journal
 from taskscope.recorder.writer import Writer
 from taskscope.store.accounts import Accounts
 from taskscope.store.damage import find_inode, find_set_aside, is_damage, set_aside
+from taskscope.store.database import open_database
 from taskscope.store.session import StoreSession
 
 from .builders import make_span, make_task, open_and_end
@@ -62,6 +63,29 @@ def test_a_damaged_store_is_set_aside_and_the_records_go_into_a_new_one(
     assert str(aside) in caplog.text
     result = StoreCheck(path=path).run()
     assert (result.status, str(aside) in result.detail) == ("warn", True)
+
+
+def test_a_file_that_takes_the_place_while_it_is_opened_is_not_taken_for_the_old_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a process writes for ever into a file that nobody can find."""
+    store.session.write([], Accounts())
+    opened = []
+
+    def open_and_replace(path: Path, *, create: bool) -> sqlite3.Connection:
+        connection = open_database(path, create=create)
+        if not opened:
+            for part in ("", "-wal", "-shm"):
+                Path(f"{path}{part}").unlink(missing_ok=True)
+        opened.append(path)
+        return connection
+
+    monkeypatch.setattr("taskscope.store.session.open_database", open_and_replace)
+    span = make_span()
+    session = StoreSession(store.path)
+    session.write([span], Accounts())
+    assert _spans(store.path) == [span.span_id]
+    assert len(opened) > 1
 
 
 def test_a_deleted_store_is_made_anew(store: Store) -> None:
