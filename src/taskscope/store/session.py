@@ -173,7 +173,7 @@ class StoreSession:
         return ingest
 
     def _connect(self) -> tuple[sqlite3.Connection, int]:
-        """A connection and which file it is to: one that took another's place meanwhile is not taken for it."""
+        """A connection and which file it is to, never one that took its place meanwhile."""
         while True:
             before = find_inode(self.path)
             connection = open_database(self.path, create=True)
