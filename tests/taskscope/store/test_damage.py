@@ -70,7 +70,7 @@ def test_a_file_that_takes_the_place_while_it_is_opened_is_not_taken_for_the_old
 ) -> None:
     """Else a process writes for ever into a file that nobody can find."""
     store.session.write([], Accounts())
-    opened = []
+    opened: list[Path] = []
 
     def open_and_replace(path: Path, *, create: bool) -> sqlite3.Connection:
         connection = open_database(path, create=create)
