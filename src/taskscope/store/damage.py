@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from .database import find_inode
 from .exclusion import exclusively
 
 _CORRUPT: Final = frozenset({11, 26})
@@ -41,14 +42,6 @@ def set_aside(path: Path, inode: int | None) -> Path | None:
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{path}{part}").rename(f"{aside}{part}")
         return aside
-
-
-def find_inode(path: Path) -> int | None:
-    """Which file stands at `path` now, None if there is none."""
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return None
 
 
 def find_set_aside(path: Path) -> list[Path]:

@@ -53,6 +53,28 @@ def open_database(path: Path, *, create: bool, read_only: bool = False) -> sqlit
         raise StoreError(msg) from error
 
 
+def open_at(path: Path) -> tuple[sqlite3.Connection, int]:
+    """A connection for writing and the number of the file that it is to; raises what `open_database` does.
+
+    Never one that took the other's place meanwhile: who held the old one for it would write for ever into a
+    file that nobody can find.
+    """
+    while True:
+        before = find_inode(path)
+        connection = open_database(path, create=True)
+        if before is not None and before == find_inode(path):
+            return connection, before
+        connection.close()
+
+
+def find_inode(path: Path) -> int | None:
+    """Which file stands at `path` now, None if there is none."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
 def _prepare(path: Path) -> None:
     """Create or migrate the file under a lock: without, 33 of 320 that did so at once found it locked."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

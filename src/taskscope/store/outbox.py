@@ -23,8 +23,7 @@ from taskscope.semconv import metrics
 from . import wire
 from .aggregates import MetricPoint, read_growth
 from .balance import TABLES, begin_cursors, count_records, pass_records, read_top
-from .damage import find_inode
-from .database import open_database, transaction
+from .database import find_inode, open_at, transaction
 from .records import Source
 from .tally import LabelLimit, Tally
 
@@ -303,8 +302,7 @@ class Outbox:
             if self._inode != find_inode(self.path):
                 self._disconnect()  # another file: a damaged store was set aside, or a person deleted it
             if self._connection is None:
-                self._connection = open_database(self.path, create=True)
-                self._inode = find_inode(self.path)
+                self._connection, self._inode = open_at(self.path)
                 self._sources.clear()  # of another file, perhaps
             try:
                 yield self._connection

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .damage import find_inode, is_damage, set_aside
-from .database import open_database
+from .damage import is_damage, set_aside
+from .database import find_inode, open_at, open_database
 from .ingest import Ingest
 from .mounts import find_network_type
 from .processes import ProcessLock, register_process
@@ -149,7 +149,7 @@ class StoreSession:
             self._begin_anew()
         if self._connection is not None and self._ingest is not None:
             return self._ingest
-        connection, inode = self._connect()
+        connection, inode = open_at(self.path)
         if kind := find_network_type(self.path.parent):
             _warn_of_network(kind, self.path)
         try:
@@ -171,15 +171,6 @@ class StoreSession:
             raise
         self._connection, self._ingest, self._inode = connection, ingest, inode
         return ingest
-
-    def _connect(self) -> tuple[sqlite3.Connection, int]:
-        """A connection and which file it is to, never one that took its place meanwhile."""
-        while True:
-            before = find_inode(self.path)
-            connection = open_database(self.path, create=True)
-            if before is not None and before == find_inode(self.path):
-                return connection, before
-            connection.close()
 
     def _begin_anew(self) -> None:
         """Forget what was known of the file that stood here."""

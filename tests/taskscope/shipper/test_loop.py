@@ -297,7 +297,10 @@ def test_a_thread_survives_what_it_cannot_understand(
 def test_a_forked_child_ships_on_its_own(
     host: Host, sink: OtlpSink, make_shipper: Callable[..., Shipper]
 ) -> None:
-    """While the parent's thread is at work: each has its own connection, and nothing is lost or doubled."""
+    """While the parent's thread is at work: each has its own connection, and nothing is lost.
+
+    What a busy store cannot settle in time comes again, by whoever ships next: at least once.
+    """
     shipper = make_shipper(sink)
     for _ in range(20):
         host.spans(10)
@@ -315,8 +318,7 @@ def test_a_forked_child_ships_on_its_own(
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         host.made["traces"] += 1
     assert shipper.drain(PATIENCE)
-    ids = [span.span_id for span in sink.spans]
-    assert len(ids) == 220
+    assert len({span.span_id for span in sink.spans}) == 220
     host.assert_balance(sink)
 
 

@@ -16,8 +16,8 @@ from taskscope.recorder.intake import Intake
 from taskscope.recorder.journal import Journal
 from taskscope.recorder.writer import Writer
 from taskscope.store.accounts import Accounts
-from taskscope.store.damage import find_inode, find_set_aside, is_damage, set_aside
-from taskscope.store.database import open_database
+from taskscope.store.damage import find_set_aside, is_damage, set_aside
+from taskscope.store.database import find_inode, open_database
 from taskscope.store.session import StoreSession
 
 from .builders import make_span, make_task, open_and_end
@@ -80,7 +80,7 @@ def test_a_file_that_takes_the_place_while_it_is_opened_is_not_taken_for_the_old
         opened.append(path)
         return connection
 
-    monkeypatch.setattr("taskscope.store.session.open_database", open_and_replace)
+    monkeypatch.setattr("taskscope.store.database.open_database", open_and_replace)
     span = make_span()
     session = StoreSession(store.path)
     session.write([span], Accounts())
