@@ -12,7 +12,7 @@ import itertools
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +22,7 @@ from taskscope.semconv.metrics import METRICS, Metric
 
 from .balance import add_balance, read_destinations
 from .database import find_locks_path, tells_store_errors
-from .interruption import find_dead, interrupt, read_open
+from .interruption import OpenSpan, find_dead, interrupt, read_open
 from .processes import is_alive, read_processes
 from .roles import Role
 from .tally import (
@@ -106,7 +106,7 @@ def _read_points(
     histograms: dict[Series, Histogram],
     unwritten: dict[Series, Number],
 ) -> list[MetricPoint]:
-    numbers |= _read_gauges(connection)
+    numbers |= _read_gauges(connection, [*numbers, *histograms])
     add_balance(connection, numbers, unwritten)
     destinations = read_destinations(connection)
     return [point for metric in METRICS for point in _points(metric, numbers, histograms, destinations)]
@@ -144,18 +144,20 @@ def _add_interrupted(
     return tally.counters
 
 
-def _read_gauges(connection: sqlite3.Connection) -> dict[Series, Number]:
-    active: Counter[Series] = Counter()
+def _read_gauges(connection: sqlite3.Connection, seen: Iterable[Series]) -> dict[Series, Number]:
+    # 0 for whoever ended before: a series that only stops reads as its last value for minutes.
+    active: Counter[Series] = Counter(
+        {(_ONCE_ACTIVE[name], labels[:1]): 0 for name, labels in seen if name in _ONCE_ACTIVE}
+    )
     silence_ns = 0
     folder = find_locks_path(connection)
     living = [process.id for process in read_processes(connection) if is_alive(process, folder)]
     for process_id in living:
         for span in read_open(connection, process_id):
+            if (series := _active(span)) is not None:
+                active[series] += 1
             if span.role is Role.TASK:
-                active[_active(metrics.TASK_ACTIVE, attr.TASK_KIND, span.body)] += 1
                 silence_ns = max(silence_ns, _read_silence_ns(connection, SpanBody(span.body).trace_id))
-            elif span.role is Role.AGENT:
-                active[_active(metrics.AGENT_ACTIVE, attr.GEN_AI_AGENT_NAME, span.body)] += 1
     gauges: dict[Series, Number] = dict(active)
     gauges[metrics.TASK_SILENCE_MAX.name, ()] = silence_ns / 1e9
     gauges |= _read_failures(connection)
@@ -206,8 +208,25 @@ def _read_failures(connection: sqlite3.Connection) -> dict[Series, Number]:
     return found
 
 
-def _active(metric: Metric, label: str, body: bytes) -> Series:
-    return metric.name, (str(SpanBody(body).attributes.get(label, "")),)
+_ACTIVE = {
+    Role.TASK: (metrics.TASK_ACTIVE, attr.TASK_KIND),
+    Role.AGENT: (metrics.AGENT_ACTIVE, attr.GEN_AI_AGENT_NAME),
+}
+
+
+_ONCE_ACTIVE = {
+    metrics.TASK_EXECUTIONS.name: metrics.TASK_ACTIVE.name,
+    metrics.AGENT_DURATION.name: metrics.AGENT_ACTIVE.name,
+}
+"""What counts those that ended, by the same first label."""
+
+
+def _active(span: OpenSpan) -> Series | None:
+    """What an open span is counted in while its process lives."""
+    if span.role not in _ACTIVE:
+        return None
+    metric, label = _ACTIVE[span.role]
+    return metric.name, (str(SpanBody(span.body).attributes.get(label, "")),)
 
 
 def _file_size(connection: sqlite3.Connection) -> int:

@@ -119,6 +119,20 @@ def test_every_series_that_can_be_known_starts_from_zero(store: Store) -> None:
     assert {key[0] for key in zeros} <= set(metrics.BY_NAME)
 
 
+def test_what_was_in_progress_reads_0_when_nothing_is(store: Store) -> None:
+    """A series that only stops would read as its last value for as long as a backend looks back."""
+    start, end = open_and_end(make_task())
+    for record, running in ((start, 1), (end, 0)):
+        store.write(record)
+        with closing(store.read()) as connection:
+            points = [
+                point for point in read_aggregates(connection) if point.name == metrics.TASK_ACTIVE.name
+            ]
+        assert [(dict(point.labels)[attr.TASK_KIND], point.value) for point in points] == [
+            ("repair", running)
+        ]
+
+
 def test_a_hundred_values_of_a_label_are_told_apart(store: Store) -> None:
     """The next ones are `other`, in every process and for every metric with that label."""
     store.write(*(make_tool(f"tool-{number:03}") for number in range(60)))
