@@ -274,13 +274,14 @@ def test_each_metric_of_the_contract_is_there(filled: Filled, metric: Metric) ->
 
 NOT_OURS: Final = (
     "target_info",
+    "taskscope:",
     "traces_span_metrics_",
     "http_server_active_requests",
     "http_server_request_body_size",
     "http_server_response_body_size",
 )
-"""Beginnings of what is there beside the contract: of Prometheus, of the gateway, and of the HTTP server's
-own instrumentation."""
+"""Beginnings of what is there beside the contract: of Prometheus, of our recording rules, of the gateway, and
+of the HTTP server's own instrumentation."""
 
 
 def test_what_has_a_unit_or_counts_says_so_by_its_name(filled: Filled) -> None:
