@@ -286,6 +286,12 @@ COSTS = (
         {**KNOWN, UNPRICED: "_x71 1x100"},
         {"70m": [], "71m": [{"gen_ai_request_model": "m"}], "130m": [IT], "131m": []},
     ),
+    Case(
+        "TaskscopeCallsUnpriced",
+        "a call that failed is not one: it is mostly free",
+        {**KNOWN, UNPRICED[:-1] + ',taskscope_cost_unknown_reason="call_failed"}': "_x71 1x100"},
+        {"71m": [], "130m": []},
+    ),
 )
 
 MODELS = (

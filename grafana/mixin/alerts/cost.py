@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskscope.semconv import attributes as attr
-from taskscope.semconv import metrics
+from taskscope.semconv import metrics, spans
 
 from .alert import Alert, Group, Recording
-from .promql import count_recent, duration, labels, select, total
+from .promql import count_recent, differ, duration, labels, select, total
 
 if TYPE_CHECKING:
     from grafana.mixin.config import Config
@@ -22,7 +22,8 @@ CAP_USED: Final = "taskscope:budget:used"
 CAP_FORECAST: Final = "taskscope:budget:forecast"
 """Share of the daily cap that will be spent at the end of the UTC day, if the last hour goes on."""
 UNPRICED_RECENT: Final = "taskscope:llm_unpriced_calls:recent"
-"""Calls of unknown cost within the window, by all labels of the counter."""
+"""Calls of unknown cost within the window, by all labels of the counter; without those that failed, which are
+mostly free and have alerts of their own."""
 _DAY_LEFT_S: Final = "(86400 - time() % 86400)"
 """Seconds until midnight UTC, when the host begins to count anew."""
 
@@ -32,7 +33,10 @@ def build_group(config: Config) -> Group:
     usage = total(select(metrics.BUDGET_USAGE), labels(), "max")
     limit = total(f"{select(metrics.BUDGET_LIMIT)} > 0", labels(), "max")
     rate = total(f"rate({select(metrics.LLM_COST)}[{duration(config.windows.cost_s)}])", labels())
-    unpriced = count_recent(select(metrics.LLM_UNPRICED_CALLS), config.windows.cost_s, config.windows)
+    answered = differ(attr.COST_UNKNOWN_REASON, spans.COST_CALL_FAILED)
+    unpriced = count_recent(
+        select(metrics.LLM_UNPRICED_CALLS, answered), config.windows.cost_s, config.windows
+    )
     return Group(
         "taskscope-cost",
         (_near(config), _reached(config), _forecast(config), _unpriced(config)),

@@ -157,7 +157,7 @@ _MONEY: Final = Row(
             description="Live calls per hour whose cost nobody knows, and why.",
             bad=(
                 "`unknown_model`, `local_model`: name it in the prices file. `missing_usage`: the provider "
-                "told none."
+                "told none. `call_failed`: mostly free."
             ),
             unit="suffix:/h",
             empty="none unknown",

@@ -99,7 +99,14 @@ STREAM_OUTCOMES: Final = ("completed", "cancelled", "abandoned")
 """Values of `taskscope.llm.stream_outcome`; an abandoned answer was not read to its end."""
 COST_STATUSES: Final = ("known", "unknown")
 """Values of `taskscope.cost.status`."""
-COST_UNKNOWN_REASONS: Final = ("unknown_model", "missing_usage", "local_model", "no_price_data")
+COST_CALL_FAILED: Final = "call_failed"
+COST_UNKNOWN_REASONS: Final = (
+    "unknown_model",
+    "missing_usage",
+    "local_model",
+    "no_price_data",
+    COST_CALL_FAILED,
+)
 """Values of `taskscope.cost.unknown_reason`."""
 RETRIEVAL_MODES: Final = ("hybrid", "bm25", "vector")
 """Values of `taskscope.retrieval.mode`."""

@@ -130,6 +130,10 @@ class ModelSpan(Operation):
         return {None: completed, names.ERROR_CANCELLED: cancelled}.get(self.error_type)
 
     def _settle_price(self) -> None:
+        if self.error_type is not None and self._usage is None:
+            # Mostly free, but not always: some providers charge for what they refused or for what timed out.
+            self._tell_price(None, names.COST_CALL_FAILED, None)
+            return
         price = self._ask_price()
         if price is None:
             self._tell_price(None, "no_price_data", None)

@@ -73,7 +73,7 @@ def test_call_that_fails_says_why_and_how_often(span_recorder: SpanRecorder) -> 
         model.complete(ASK, [TOOL])
     said = only(span_recorder)["attributes"]
     assert (said["error.type"], said["taskscope.llm.retry_count"]) == ("429", 2)
-    assert said["taskscope.cost.unknown_reason"] == "missing_usage"
+    assert said["taskscope.cost.unknown_reason"] == "call_failed"
     assert "taskscope.cost.micro_usd" not in said
     (event,) = span_recorder.events
     assert event.name == "gen_ai.client.operation.exception"
