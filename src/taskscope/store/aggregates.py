@@ -7,7 +7,6 @@ series whose label values are known beforehand.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import sqlite3
 import time
@@ -21,7 +20,7 @@ from taskscope.semconv import metrics, spans
 from taskscope.semconv.metrics import METRICS, Metric
 
 from .balance import add_balance, read_destinations
-from .database import find_locks_path, tells_store_errors
+from .database import find_locks_path, one_moment, tells_store_errors
 from .interruption import OpenSpan, find_dead, interrupt, read_open
 from .processes import is_alive, read_processes
 from .roles import Role
@@ -60,7 +59,7 @@ class MetricPoint(NamedTuple):
 @tells_store_errors
 def read_aggregates(connection: sqlite3.Connection) -> list[MetricPoint]:
     """All series, in the order of the contract; one read transaction, so they belong together."""
-    with _one_moment(connection):
+    with one_moment(connection):
         numbers, histograms = read_tables(connection)
         unwritten = _add_interrupted(connection, numbers, histograms)
         return _read_points(connection, numbers, histograms, unwritten)
@@ -73,7 +72,7 @@ def read_growth(connection: sqlite3.Connection, after_ns: int) -> list[MetricPoi
     Without the open spans of dead processes, which a writer is about to close: a number that is here now and
     that is written down a moment later would read as two.
     """
-    with _one_moment(connection):
+    with one_moment(connection):
         numbers, histograms = read_tables(connection)
         held = {series: (value, until_ns) for series, value, until_ns in read_held(connection, after_ns)}
         points = _read_points(connection, numbers, histograms, {})
@@ -88,16 +87,6 @@ def _with_past(
         value, until_ns = past
         yield point._replace(value=value, time_ns=until_ns)
     yield point
-
-
-@contextlib.contextmanager
-def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
-    """One read transaction."""
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        connection.execute("COMMIT")
 
 
 def _read_points(

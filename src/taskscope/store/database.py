@@ -124,14 +124,10 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     """Refuse a file that is not ours or too new."""
-    connection.execute("BEGIN")  # one view: another process may create the tables between two looks
-    try:
+    with one_moment(connection):  # another process may create the tables between two looks
         version = read_version(connection)
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         has_tables = connection.execute("SELECT EXISTS(SELECT 1 FROM sqlite_master)").fetchone()[0]
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
     refuse_newer(version, path)
     if has_tables and application != APPLICATION_ID:
         msg = f"{str(path)!r} is a database of another program: set AGENT_HOME to another folder"
@@ -152,6 +148,17 @@ def tells_store_errors(read: Callable[_P, _T]) -> Callable[_P, _T]:
             raise StoreError(msg) from error
 
     return reading
+
+
+@contextlib.contextmanager
+def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """One read transaction: all that is read in it belongs together."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:  # an I/O error ends it by itself
+            connection.execute("ROLLBACK")
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from taskscope.semconv import metrics
 from . import wire
 from .aggregates import MetricPoint, read_growth
 from .balance import TABLES, begin_cursors, count_records, pass_records, read_top
-from .database import find_inode, open_at, transaction
+from .database import find_inode, one_moment, open_at, transaction
 from .records import Source
 from .tally import LabelLimit, Tally
 
@@ -311,12 +311,8 @@ class Outbox:
                 raise
 
     def _read(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
-        with self._connected() as connection:
-            connection.execute("BEGIN")  # one view: what is read belongs together
-            try:
-                return read(connection)
-            finally:
-                connection.execute("COMMIT")
+        with self._connected() as connection, one_moment(connection):
+            return read(connection)
 
     def _write(self, change: Callable[[sqlite3.Connection], object]) -> None:
         with self._connected() as connection, transaction(connection):

@@ -8,6 +8,7 @@ stopped, or a parent whose child lives on, keeps its own. The transaction that b
 from __future__ import annotations
 
 import contextlib
+import functools
 import sqlite3
 import time
 from collections import Counter
@@ -38,7 +39,7 @@ _SIZE_LIMIT = 64 * 1024 * 1024
 """Of a file that is taken for a journal; ours end at 8 MiB and a bit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LeftJournal:
     """The journal of a dead process."""
 
@@ -99,15 +100,15 @@ class LeftJournal:
         for record in records:
             if isinstance(record, LogRecord):
                 lost["logs", "encode_error"] += 1
-            elif isinstance(record, SpanRecord) and (not record.is_open or not self._has_end_of(record)):
+            elif isinstance(record, SpanRecord) and not (record.is_open and record.span_id in self._ended):
                 lost["traces", "encode_error"] += 1
         return lost
 
-    def _has_end_of(self, start: SpanRecord) -> bool:
-        return any(
-            isinstance(one, SpanRecord) and one.span_id == start.span_id and not one.is_open
-            for one in self.read_after(0)[0]
-        )
+    @functools.cached_property
+    def _ended(self) -> set[bytes]:
+        """Ids of the spans whose end stands here too."""
+        records, _ = self.read_after(0)
+        return {one.span_id for one in records if isinstance(one, SpanRecord) and not one.is_open}
 
     def set_aside(self) -> None:
         """Keep the file under a name that is not looked at again."""
