@@ -70,7 +70,10 @@ class Operation:
         """Why it failed; None as long as it did not."""
         self.outer: Context | None = None
         self.context: Context | None = None
-        """The context inside of the span, None before its start."""
+        """The context inside of the span; None before its start and after its end.
+
+        It leads back to this object: kept longer, each span would wait for the garbage collector.
+        """
         self._span: trace.Span = trace.INVALID_SPAN
         self._is_recording = False
         self._items = 0
@@ -94,9 +97,10 @@ class Operation:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._depth -= 1
-        if self._depth == 0 and self.context is not None:
+        if self._depth == 0:
             try:
                 detach(self._token)
+                self._token = None
             except Exception as failure:  # noqa: BLE001  the border to the host
                 note_error(failure)
             try:
@@ -166,6 +170,7 @@ class Operation:
                     note_error(error)
         finally:
             self.has_ended = True
+            self.context = None
 
     def _end_span(self) -> None:
         self._span.end(get_providers().span_clock())

@@ -6,9 +6,11 @@ Whatever happens, the call behaves as the undecorated one, the span ends, and no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import inspect
 import logging
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -246,6 +248,25 @@ def test_with_block_in_an_abandoned_async_generator_leaves_no_log_line(span_reco
 
     asyncio.run(consume())
     assert span_recorder.text() == "execute_tool read"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_ended_span_is_freed_at_once(span_recorder: SpanRecorder, *, fails: bool) -> None:
+    """An operation that is over leads nowhere back to itself: it does not wait for the garbage collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        agent, call = manual.agent("coder"), manual.llm("gpt", provider="openai")
+        past: list[weakref.ref[spans.Operation]] = [weakref.ref(agent), weakref.ref(call)]
+        with contextlib.suppress(ValueError), agent, call:
+            if fails:
+                raise ValueError
+        del agent, call
+        assert len(span_recorder.spans) == 2
+        span_recorder.clear()  # it keeps the events, and these their contexts
+        assert all(one() is None for one in past)
+    finally:
+        gc.enable()
 
 
 def test_span_after_an_ended_one_that_stayed_current_has_the_right_parent(

@@ -502,11 +502,11 @@ def test_unknown_cost_is_never_zero(span_recorder: SpanRecorder, pricer: Scripte
     assert task["attributes"]["taskscope.task.cost.unpriced_calls"] == 1
 
 
-@pytest.mark.parametrize(("reported", "reason"), [(None, "call_failed"), (3, None)])
+@pytest.mark.parametrize("reported, reason", [(None, "call_failed"), (3, None)])
 def test_cost_of_a_failed_call_is_unknown_unless_tokens_were_reported(
     span_recorder: SpanRecorder, pricer: ScriptedPricer, reported: int | None, reason: str | None
 ) -> None:
-    """A call that failed before any usage came says so, whatever the prices are; one that had usage is priced."""
+    """A call that failed before any usage came says so, whatever the prices are; with usage it is priced."""
     pricer.price = Price(micro_usd=84, price_version="table 1")
     with contextlib.suppress(ConnectionError), spans.chat("gpt", provider="openai") as call:
         if reported is not None:
