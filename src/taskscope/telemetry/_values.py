@@ -19,18 +19,24 @@ _TEXT_LIMIT = (
 
 def clean_attributes(values: Mapping[str, object]) -> dict[str, AttributeValue]:
     """Return the attributes that can be recorded; what is None or an empty key is left out."""
-    cleaned = {}
+    cleaned: dict[str, AttributeValue] = {}
     for key, value in values.items():
         if value is None or not key:
             continue
-        cleaned[key] = clean_value(value) if key not in CLOSED_SETS else close_value(key, value)
+        if key in CLOSED_SETS:
+            cleaned[key] = close_value(key, value)
+        elif type(value) is str and value.isascii():  # most are: a call for each would double the cost
+            cleaned[key] = value
+        else:
+            cleaned[key] = clean_value(value)
     return cleaned
 
 
 def close_value(key: str, value: object) -> AttributeValue:
     """Return a value of a closed set, or `other` for one that is not in it."""
-    cleaned = clean_value(value)
-    return cleaned if cleaned in CLOSED_SETS[key] else OTHER
+    allowed = CLOSED_SETS[key]
+    cleaned = value if type(value) is str else clean_value(value)
+    return cleaned if cleaned in allowed else OTHER
 
 
 def clean_value(value: object) -> AttributeValue:
