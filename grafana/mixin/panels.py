@@ -1,6 +1,7 @@
 """What a page, a row, a panel, a query and a variable are, before anything is written for Grafana.
 
-`rendering.py` makes Grafana's JSON of these, `documentation.py` the page of the docs, tests the walk.
+A page's file makes them by `builders.py`. `rendering.py` makes Grafana's JSON of these, `documentation.py`
+the page of the docs, tests the walk.
 """
 
 from __future__ import annotations

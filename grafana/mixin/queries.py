@@ -84,6 +84,11 @@ def quantile(share: float, buckets: str, *keys: str) -> str:
     return f"histogram_quantile({share:g}, {total(buckets, 'le', *keys)})"
 
 
+def p95(metric: Metric, *keys: str) -> str:
+    """What 95 % of a histogram's measurements are at most, over time."""
+    return quantile(0.95, rate(select(metric, part="bucket")), *keys)
+
+
 def ratio(part: str, whole: str) -> str:
     """A share; nothing where there is no whole, instead of a division by 0."""
     return f"{part} / ({whole} > 0)"

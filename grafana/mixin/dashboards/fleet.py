@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from grafana.mixin.builders import chart, instant, lines, log, percentiles, search, stat, table
 from grafana.mixin.config import CONFIG
-from grafana.mixin.panels import Page, Panel, Query, Row, Step
+from grafana.mixin.panels import Page, Query, Row, Step
 from grafana.mixin.queries import (
     SCOPE,
     among,
@@ -13,6 +14,7 @@ from grafana.mixin.queries import (
     events,
     grown,
     is_set,
+    p95,
     positive,
     quantile,
     rate,
@@ -55,109 +57,81 @@ _TASK_KEYS: Final = (
 _RUNNING: Final = Row(
     "Is it running?",
     (
-        Panel(
-            title="Tasks in progress",
-            view="stat",
-            queries=(Query(total(select(metrics.TASK_ACTIVE))),),
+        stat(
+            "Tasks in progress",
+            Query(total(select(metrics.TASK_ACTIVE))),
             description="Tasks that are open in a living process now.",
             bad="Nothing while work waits: no host is up, or none reaches us.",
-            unit="none",
             empty="no hosts",
-            width=4,
-            height=5,
         ),
-        Panel(
-            title="Agents at work",
-            view="stat",
-            queries=(Query(total(select(metrics.AGENT_ACTIVE))),),
+        stat(
+            "Agents at work",
+            Query(total(select(metrics.AGENT_ACTIVE))),
             description="Agents that are open in a living process now.",
             bad="Fewer than tasks for long: tasks prepare or verify and get no further.",
-            unit="none",
             empty="no agents",
-            width=4,
-            height=5,
         ),
-        Panel(
-            title="Longest silence",
-            view="stat",
-            queries=(Query(total(select(metrics.TASK_SILENCE_MAX), operator="max")),),
+        stat(
+            "Longest silence",
+            Query(total(select(metrics.TASK_SILENCE_MAX), operator="max")),
             description="How long the quietest open task has said nothing: no span begun or ended, no line.",
             bad="It hangs, waits for a person, or runs a command without a time limit.",
             unit="s",
             empty="no hosts",
-            width=4,
-            height=5,
             steps=(Step(CONFIG.windows.task_silence_s, "red"),),
             alerts=("TaskscopeTaskSilent",),
         ),
-        Panel(
-            title="Failures in a row",
-            view="stat",
-            queries=(Query(total(select(metrics.TASK_CONSECUTIVE_FAILURES), operator="max")),),
+        stat(
+            "Failures in a row",
+            Query(total(select(metrics.TASK_CONSECUTIVE_FAILURES), operator="max")),
             description="Tasks of one kind on one host that failed or died since the last that did not.",
             bad="Nothing of that kind succeeds any more; look at the newest of them.",
-            unit="none",
             empty="no tasks",
-            width=4,
-            height=5,
             steps=(Step(1, "yellow"), Step(CONFIG.limits.tasks_failed_in_a_row, "red")),
             alerts=("TaskscopeTasksFailingInARow",),
         ),
-        Panel(
-            title="Tasks that ended",
-            view="stat",
-            queries=(Query(positive(total(grown(_ENDED)))),),
+        stat(
+            "Tasks that ended",
+            Query(positive(total(grown(_ENDED)))),
             description="Tasks that ended in the chosen time, whatever came of them.",
             bad="Less than usual: work does not arrive, or does not end.",
-            unit="none",
             empty="no tasks ended",
-            width=4,
-            height=5,
         ),
-        Panel(
-            title="Failed or died",
-            view="stat",
-            queries=(Query(ratio(total(grown(_FAILED)), total(grown(_ENDED)))),),
+        stat(
+            "Failed or died",
+            Query(ratio(total(grown(_FAILED)), total(grown(_ENDED)))),
             description=(
                 "Share of the tasks that ended in the chosen time which failed or lost their process."
             ),
             bad="Above what is usual for this work: find the common error below.",
             unit="percentunit",
             empty="no tasks ended",
-            width=4,
-            height=5,
             steps=(
                 Step(CONFIG.limits.tasks_failed_share / 2, "yellow"),
                 Step(CONFIG.limits.tasks_failed_share, "red"),
             ),
             alerts=("TaskscopeTasksFailing",),
         ),
-        Panel(
-            title="Tasks in progress, by kind",
-            view="timeseries",
-            queries=(
-                Query(
-                    total(select(metrics.TASK_ACTIVE), attr.TASK_KIND),
-                    "{{taskscope_task_kind}}",
-                ),
+        chart(
+            "Tasks in progress, by kind",
+            Query(
+                total(select(metrics.TASK_ACTIVE), attr.TASK_KIND),
+                "{{taskscope_task_kind}}",
             ),
             description="Open tasks over time.",
             bad="A line that only rises: tasks are begun and never end.",
             unit="none",
             empty="no hosts",
             is_stacked=True,
-            minimum=0,
         ),
-        Panel(
-            title="Spans by service",
-            view="timeseries",
-            queries=(Query(f"{total(rate(f'{SPAN_CALLS}{{{SCOPE}}}'), 'job')}", "{{job}}"),),
+        chart(
+            "Spans by service",
+            Query(f"{total(rate(f'{SPAN_CALLS}{{{SCOPE}}}'), 'job')}", "{{job}}"),
             description="What each sender reports, counted by the gateway before any sampling.",
             bad="A service that falls to nothing while it should work: it is down or cut off.",
             unit="cps",
             empty="no spans",
             alerts=("TaskscopeHostSilent",),
-            minimum=0,
         ),
     ),
 )
@@ -165,64 +139,48 @@ _RUNNING: Final = Row(
 _WORSE: Final = Row(
     "Is it getting worse?",
     (
-        Panel(
-            title="Tasks that ended, by outcome",
-            view="timeseries",
-            queries=(
-                Query(f"{total(rate(_ENDED), attr.TASK_OUTCOME)} * 3600", "{{taskscope_task_outcome}}"),
-            ),
+        chart(
+            "Tasks that ended, by outcome",
+            Query(f"{total(rate(_ENDED), attr.TASK_OUTCOME)} * 3600", "{{taskscope_task_outcome}}"),
             description="Tasks that ended per hour: succeeded by their own checks, or why not.",
             bad="More `failed`, `interrupted` or `stopped`; more `needs_llm` means the rules do not reach.",
             unit="suffix:/h",
             empty="no tasks ended",
             is_stacked=True,
-            minimum=0,
             alerts=("TaskscopeTasksFailing", "TaskscopeTasksInterrupted"),
         ),
-        Panel(
-            title="How long a task takes",
-            view="timeseries",
-            queries=tuple(
-                Query(
-                    quantile(
-                        share,
-                        rate(select(metrics.WORKFLOW_DURATION, part="bucket")),
-                        attr.GEN_AI_WORKFLOW_NAME,
-                    ),
-                    f"p{share * 100:.0f} {{{{gen_ai_workflow_name}}}}",
-                )
-                for share in (0.5, 0.95)
+        chart(
+            "How long a task takes",
+            *percentiles(
+                select(metrics.WORKFLOW_DURATION, part="bucket"),
+                "{{gen_ai_workflow_name}}",
+                attr.GEN_AI_WORKFLOW_NAME,
             ),
             description="Half and 95 % of the tasks of a kind take at most this.",
             bad="A median that rises: everything is slower. Only p95: some tasks hang; see Task.",
             unit="s",
             empty="no tasks ended",
-            minimum=0,
         ),
-        Panel(
-            title="Why tasks fail",
-            view="table",
-            queries=(
-                Query(
-                    positive(
-                        total(
-                            grown(_ENDED),
-                            attr.TASK_KIND,
-                            attr.TASK_OUTCOME,
-                            attr.TASK_VERIFICATION,
-                            attr.ERROR_TYPE,
-                        )
-                    ),
-                    "Tasks",
-                    kind="instant",
-                    labels=("taskscope_task_kind", "taskscope_task_outcome"),
+        table(
+            "Why tasks fail",
+            instant(
+                positive(
+                    total(
+                        grown(_ENDED),
+                        attr.TASK_KIND,
+                        attr.TASK_OUTCOME,
+                        attr.TASK_VERIFICATION,
+                        attr.ERROR_TYPE,
+                    )
                 ),
+                "Tasks",
+                "taskscope_task_kind",
+                "taskscope_task_outcome",
             ),
             description=(
                 "Tasks that ended in the chosen time by kind, outcome, verdict of their checks and error."
             ),
             bad="Many rows with one error are one cause.",
-            unit="none",
             empty="no tasks ended",
             columns=(
                 ("taskscope_task_kind", "Kind"),
@@ -233,32 +191,23 @@ _WORSE: Final = Row(
             ),
             alerts=("TaskscopeTasksFailing",),
         ),
-        Panel(
-            title="How long an agent works",
-            view="timeseries",
-            queries=(
-                Query(
-                    quantile(
-                        0.95, rate(select(metrics.AGENT_DURATION, part="bucket")), attr.GEN_AI_AGENT_NAME
-                    ),
-                    "p95 {{gen_ai_agent_name}}",
-                ),
+        chart(
+            "How long an agent works",
+            Query(
+                p95(metrics.AGENT_DURATION, attr.GEN_AI_AGENT_NAME),
+                "p95 {{gen_ai_agent_name}}",
             ),
             description="95 % of the works of an agent take at most this.",
             bad="Much below the task's time: the time goes into preparing or verifying.",
             unit="s",
             empty="no agents ended",
-            minimum=0,
         ),
-        Panel(
-            title="How long operations take, with traces",
-            view="timeseries",
-            queries=(
-                Query(
-                    quantile(0.95, rate(f"{_SPAN_BUCKETS}{_OPERATIONS}"), attr.GEN_AI_OPERATION_NAME),
-                    "p95 {{gen_ai_operation_name}}",
-                    has_exemplars=True,
-                ),
+        chart(
+            "How long operations take, with traces",
+            Query(
+                quantile(0.95, rate(f"{_SPAN_BUCKETS}{_OPERATIONS}"), attr.GEN_AI_OPERATION_NAME),
+                "p95 {{gen_ai_operation_name}}",
+                has_exemplars=True,
             ),
             description=(
                 "Each GenAI operation of every sender, as the gateway counts it. A dot is one call: a click "
@@ -267,28 +216,23 @@ _WORSE: Final = Row(
             bad="The operation whose line rises is where to look; its dots are examples.",
             unit="s",
             empty="no operations",
-            minimum=0,
         ),
-        Panel(
-            title="Operations that fail",
-            view="timeseries",
-            queries=(
-                Query(
-                    ratio(
-                        total(
-                            rate(f"{SPAN_CALLS}{_FAILED_OPERATIONS}"),
-                            attr.GEN_AI_OPERATION_NAME,
-                        ),
-                        total(rate(f"{SPAN_CALLS}{_OPERATIONS}"), attr.GEN_AI_OPERATION_NAME),
+        chart(
+            "Operations that fail",
+            Query(
+                ratio(
+                    total(
+                        rate(f"{SPAN_CALLS}{_FAILED_OPERATIONS}"),
+                        attr.GEN_AI_OPERATION_NAME,
                     ),
-                    "{{gen_ai_operation_name}}",
+                    total(rate(f"{SPAN_CALLS}{_OPERATIONS}"), attr.GEN_AI_OPERATION_NAME),
                 ),
+                "{{gen_ai_operation_name}}",
             ),
             description="Share of each GenAI operation that ended with an error.",
             bad="A failing tool is often a test that fails, as it should; failing chats are not.",
             unit="percentunit",
             empty="no errors",
-            minimum=0,
         ),
     ),
 )
@@ -296,46 +240,37 @@ _WORSE: Final = Row(
 _WHICH: Final = Row(
     "Which task was it?",
     (
-        Panel(
-            title="Latest tasks",
-            view="table",
-            queries=(
-                Query(
-                    selected(spans(_TASK, f'{"span." + attr.TASK_KIND} =~ "$kind"'), *_TASK_KEYS),
-                    kind="search",
-                    labels=(attr.TASK_ID, attr.TASK_KIND, attr.TASK_OUTCOME),
-                ),
+        table(
+            "Latest tasks",
+            search(
+                selected(spans(_TASK, f'{"span." + attr.TASK_KIND} =~ "$kind"'), *_TASK_KEYS),
+                attr.TASK_ID,
+                attr.TASK_KIND,
+                attr.TASK_OUTCOME,
             ),
             description=(
                 "The newest tasks that ended or are recovered, of those that sampling kept. A click opens "
                 "one."
             ),
             bad="Outcome and error say how it ended.",
-            unit="none",
             empty="no tasks in Tempo",
             width=24,
             height=10,
             columns=task_columns(),
             links=TO_TASK,
         ),
-        Panel(
-            title="Tasks that failed or died",
-            view="table",
-            queries=(
-                Query(
-                    selected(
-                        spans(
-                            _TASK, equals(attr.TASK_OUTCOME, *_BAD), f'{"span." + attr.TASK_KIND} =~ "$kind"'
-                        ),
-                        *_TASK_KEYS,
-                    ),
-                    kind="search",
-                    labels=(attr.TASK_ID, attr.TASK_OUTCOME),
+        table(
+            "Tasks that failed or died",
+            search(
+                selected(
+                    spans(_TASK, equals(attr.TASK_OUTCOME, *_BAD), f'{"span." + attr.TASK_KIND} =~ "$kind"'),
+                    *_TASK_KEYS,
                 ),
+                attr.TASK_ID,
+                attr.TASK_OUTCOME,
             ),
             description="The same, only those that failed or whose process died.",
             bad="Each is worth a look: its waterfall and its last lines say where it broke.",
-            unit="none",
             empty="no task failed",
             width=24,
             height=10,
@@ -349,28 +284,23 @@ _WHICH: Final = Row(
 _HAPPENED: Final = Row(
     "What happened?",
     (
-        Panel(
-            title="Events",
-            view="logs",
-            queries=(
-                Query(
-                    events(
-                        TASK_STARTED,
-                        TASK_FINISHED,
-                        SKILL_LEARNED,
-                        BUDGET_THRESHOLD_REACHED,
-                        RECOVERED,
-                        RECORDS_DROPPED,
-                    ),
-                    kind="logs",
-                    labels=("event_name", "severity_text"),
+        log(
+            "Events",
+            lines(
+                events(
+                    TASK_STARTED,
+                    TASK_FINISHED,
+                    SKILL_LEARNED,
+                    BUDGET_THRESHOLD_REACHED,
+                    RECOVERED,
+                    RECORDS_DROPPED,
                 ),
+                "event_name",
+                "severity_text",
             ),
             description="Tasks begun and ended, skills learned, budgets used up, dead processes, losses.",
             bad="A budget that is reached, a process that died, records that were dropped.",
-            unit="none",
             empty="no events",
-            width=24,
             height=10,
             alerts=("TaskscopeTasksInterrupted", "TaskscopeRecordsDropped"),
         ),

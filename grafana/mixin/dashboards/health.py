@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana.mixin.panels import Page, Panel, Query, Row
-from grafana.mixin.queries import among, logs, quantile, rate, select, selected, spans, total
+from grafana.mixin.builders import chart, instant, lines, log, search, table, timeline
+from grafana.mixin.panels import Page, Query, Row
+from grafana.mixin.queries import among, logs, p95, rate, select, selected, spans, total
 from grafana.mixin.tables import TO_TRACE, columns
 from grafana.mixin.variables import EVERYWHERE
 from taskscope.semconv import attributes as attr
@@ -34,33 +35,26 @@ _NOW: Final = (
 _WELL: Final = Row(
     "Is every host well?",
     (
-        Panel(
-            title="Checks over time",
-            view="statetimeline",
-            queries=(Query(_NOW, "{{taskscope_health_check}} {{instance}}"),),
+        timeline(
+            "Checks over time",
+            Query(_NOW, "{{taskscope_health_check}} {{instance}}"),
             description="The status of each check of each host.",
             bad="Red: what it needs is missing; the text of the last run stands in its trace below.",
-            unit="none",
             empty=_NONE,
-            width=24,
             height=14,
             states=_STATES,
             alerts=("TaskscopeHealthFailing",),
         ),
-        Panel(
-            title="Checks that do not pass now",
-            view="table",
-            queries=(
-                Query(
-                    f"{total(_is('warn', 'fail'), *_OF_CHECK, operator='max')} == 1",
-                    "Now",
-                    kind="instant",
-                    labels=(attr.HEALTH_CHECK, attr.HEALTH_STATUS),
-                ),
+        table(
+            "Checks that do not pass now",
+            instant(
+                f"{total(_is('warn', 'fail'), *_OF_CHECK, operator='max')} == 1",
+                "Now",
+                attr.HEALTH_CHECK,
+                attr.HEALTH_STATUS,
             ),
             description="By host: the check, its group (`ready` takes a host out of work) and its status.",
             bad="Any row. `warn` works on, with less.",
-            unit="none",
             empty="all checks pass",
             columns=(
                 ("job", "Service"),
@@ -71,58 +65,44 @@ _WELL: Final = Row(
             ),
             alerts=("TaskscopeHealthFailing",),
         ),
-        Panel(
-            title="Time since the last run",
-            view="timeseries",
-            queries=(
-                Query(
-                    f"time() - {total(select(metrics.HEALTH_CHECK_TIMESTAMP), *_CHECK, operator='max')}",
-                    "{{taskscope_health_check}} {{instance}}",
-                ),
+        chart(
+            "Time since the last run",
+            Query(
+                f"time() - {total(select(metrics.HEALTH_CHECK_TIMESTAMP), *_CHECK, operator='max')}",
+                "{{taskscope_health_check}} {{instance}}",
             ),
             description="How old the word of each check is.",
             bad="A line that rises: the monitor is not running, so that the status above is an old one.",
             unit="s",
             empty=_NONE,
-            minimum=0,
         ),
-        Panel(
-            title="How long a check takes",
-            view="timeseries",
-            queries=(
-                Query(
-                    quantile(
-                        0.95, rate(select(metrics.HEALTH_CHECK_DURATION, part="bucket")), attr.HEALTH_CHECK
-                    ),
-                    "p95 {{taskscope_health_check}}",
-                ),
+        chart(
+            "How long a check takes",
+            Query(
+                p95(metrics.HEALTH_CHECK_DURATION, attr.HEALTH_CHECK),
+                "p95 {{taskscope_health_check}}",
             ),
             description="95 % of the runs of a check take at most this.",
             bad="A check that gets slow will fail next: a disk, a database, a program that hangs.",
             unit="s",
             empty=_NONE,
-            minimum=0,
         ),
-        Panel(
-            title="Runs that did not pass",
-            view="table",
-            queries=(
-                Query(
-                    selected(
-                        spans(f'span.{attr.HEALTH_STATUS} =~ "warn|fail"'),
-                        attr.HEALTH_CHECK,
-                        attr.HEALTH_GROUP,
-                        attr.HEALTH_STATUS,
-                        attr.HEALTH_CONSECUTIVE_FAILURES,
-                        attr.ERROR_TYPE,
-                    ),
-                    kind="search",
-                    labels=(attr.HEALTH_CHECK, attr.HEALTH_STATUS),
+        table(
+            "Runs that did not pass",
+            search(
+                selected(
+                    spans(f'span.{attr.HEALTH_STATUS} =~ "warn|fail"'),
+                    attr.HEALTH_CHECK,
+                    attr.HEALTH_GROUP,
+                    attr.HEALTH_STATUS,
+                    attr.HEALTH_CONSECUTIVE_FAILURES,
+                    attr.ERROR_TYPE,
                 ),
+                attr.HEALTH_CHECK,
+                attr.HEALTH_STATUS,
             ),
             description="The newest runs with `warn` or `fail`; those that pass are not kept as traces.",
             bad="Many in a row: it does not come back by itself.",
-            unit="none",
             empty="all checks passed",
             columns=columns(
                 "time",
@@ -134,23 +114,18 @@ _WELL: Final = Row(
             ),
             links=TO_TRACE,
         ),
-        Panel(
-            title="Changes of status",
-            view="logs",
-            queries=(
-                Query(
-                    logs(f'event_name = "{HEALTH_STATUS_CHANGED}"')
-                    + " | line_format `{{.taskscope_health_check}}: {{.taskscope_health_previous_status}} ->"
-                    " {{.taskscope_health_status}}`",
-                    kind="logs",
-                    labels=("taskscope_health_check", "taskscope_health_status"),
-                ),
+        log(
+            "Changes of status",
+            lines(
+                logs(f'event_name = "{HEALTH_STATUS_CHANGED}"')
+                + " | line_format `{{.taskscope_health_check}}: {{.taskscope_health_previous_status}} ->"
+                " {{.taskscope_health_status}}`",
+                "taskscope_health_check",
+                "taskscope_health_status",
             ),
             description="Each time that a check changed its mind.",
             bad="One that goes to and fro: it is at its limit.",
-            unit="none",
             empty="no changes",
-            width=24,
         ),
     ),
 )
@@ -158,42 +133,32 @@ _WELL: Final = Row(
 _SERVICE: Final = Row(
     "Does `serve` answer?",
     (
-        Panel(
-            title="Requests",
-            view="timeseries",
-            queries=(
-                Query(
-                    total(
-                        rate(select(metrics.HTTP_SERVER_DURATION, part="count")),
-                        attr.HTTP_REQUEST_METHOD,
-                        attr.HTTP_ROUTE,
-                        attr.HTTP_RESPONSE_STATUS_CODE,
-                    ),
-                    "{{http_request_method}} {{http_route}} {{http_response_status_code}}",
+        chart(
+            "Requests",
+            Query(
+                total(
+                    rate(select(metrics.HTTP_SERVER_DURATION, part="count")),
+                    attr.HTTP_REQUEST_METHOD,
+                    attr.HTTP_ROUTE,
+                    attr.HTTP_RESPONSE_STATUS_CODE,
                 ),
+                "{{http_request_method}} {{http_route}} {{http_response_status_code}}",
             ),
             description="Requests per second that `taskscope serve` answered, by route and status.",
             bad="5xx: it fails; 4xx: somebody asks wrongly; 429, 503: it is full.",
             unit="reqps",
             empty="no requests",
-            minimum=0,
         ),
-        Panel(
-            title="How long an answer takes",
-            view="timeseries",
-            queries=(
-                Query(
-                    quantile(
-                        0.95, rate(select(metrics.HTTP_SERVER_DURATION, part="bucket")), attr.HTTP_ROUTE
-                    ),
-                    "p95 {{http_route}}",
-                ),
+        chart(
+            "How long an answer takes",
+            Query(
+                p95(metrics.HTTP_SERVER_DURATION, attr.HTTP_ROUTE),
+                "p95 {{http_route}}",
             ),
             description="95 % of the answers of a route take at most this.",
             bad="Seconds: the store is large, or its disk slow.",
             unit="s",
             empty="no requests",
-            minimum=0,
         ),
     ),
 )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from grafana.mixin.builders import chart, instant, stat, table, timeline
 from grafana.mixin.config import CONFIG
-from grafana.mixin.panels import Page, Panel, Query, Row, Step
-from grafana.mixin.queries import HOST, grown, is_set, or_zero, quantile, rate, ratio, select, total
+from grafana.mixin.panels import Page, Query, Row, Step
+from grafana.mixin.queries import HOST, grown, is_set, or_zero, p95, rate, ratio, select, total
 from grafana.mixin.variables import HOSTS
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
@@ -35,7 +36,7 @@ _BACKENDS: Final = (
 
 
 def _of_way(name: str, metric: metrics.Metric) -> Query:
-    return Query(total(select(metric), *_WAY), name, kind="instant", labels=_WAY)
+    return instant(total(select(metric), *_WAY), name, *_WAY)
 
 
 def _grow(counter: str, more: str = "") -> str:
@@ -69,189 +70,140 @@ def _failures(counter: str) -> str:
 _RECORDS: Final = Row(
     "Does every record arrive?",
     (
-        Panel(
-            title="Accounting",
-            view="table",
-            queries=(
-                Query(
-                    total(select(metrics.RECORDS_EMITTED), attr.SIGNAL)
-                    + " * on (taskscope_signal) group_right () "
-                    + total(select(metrics.RECORDS_DELIVERED), *_WAY, operator="group"),
-                    "Emitted",
-                    kind="instant",
-                    labels=_WAY,
-                ),
-                _of_way("Delivered", metrics.RECORDS_DELIVERED),
-                _of_way("Dropped", metrics.RECORDS_DROPPED),
-                _of_way("Pending", metrics.RECORDS_PENDING),
-                _of_way("of these in quarantine", metrics.RECORDS_QUARANTINED),
+        table(
+            "Accounting",
+            instant(
+                total(select(metrics.RECORDS_EMITTED), attr.SIGNAL)
+                + " * on (taskscope_signal) group_right () "
+                + total(select(metrics.RECORDS_DELIVERED), *_WAY, operator="group"),
+                "Emitted",
+                *_WAY,
             ),
+            _of_way("Delivered", metrics.RECORDS_DELIVERED),
+            _of_way("Dropped", metrics.RECORDS_DROPPED),
+            _of_way("Pending", metrics.RECORDS_PENDING),
+            _of_way("of these in quarantine", metrics.RECORDS_QUARANTINED),
             description=(
                 "Since the stores were made: emitted = delivered + dropped + pending, there is no fourth "
                 "place."
             ),
             bad="Dropped, unless it is `expired`; quarantine waits for a person.",
-            unit="none",
             empty=_NONE,
             columns=_WAY_COLUMNS,
             alerts=("TaskscopeRecordsDropped", "TaskscopeRecordsQuarantined"),
         ),
-        Panel(
-            title="Unaccounted for",
-            view="stat",
-            queries=(
-                Query(
-                    "max(abs("
-                    f"{total(select(metrics.RECORDS_EMITTED), *HOST, attr.SIGNAL)}"
-                    f" - on (job, instance, taskscope_signal) group_right () ({_ACCOUNTED})))",
-                ),
+        stat(
+            "Unaccounted for",
+            Query(
+                "max(abs("
+                f"{total(select(metrics.RECORDS_EMITTED), *HOST, attr.SIGNAL)}"
+                f" - on (job, instance, taskscope_signal) group_right () ({_ACCOUNTED})))",
             ),
             description="The greatest gap in the equation above, over all hosts, signals and destinations.",
             bad="Anything but 0 is a fault of ours.",
-            unit="none",
             empty=_NONE,
-            width=4,
             steps=(Step(1, "red"),),
+            height=8,
         ),
-        Panel(
-            title="Dropped records",
-            view="timeseries",
-            queries=(
-                Query(
-                    f"{total(rate(_DROPPED), attr.DROP_REASON)} * 3600",
-                    "{{taskscope_drop_reason}}",
-                ),
+        chart(
+            "Dropped records",
+            Query(
+                f"{total(rate(_DROPPED), attr.DROP_REASON)} * 3600",
+                "{{taskscope_drop_reason}}",
             ),
             description="Records per hour that will not arrive, and why.",
             bad="All but `expired`, which left a store by age or size and was promised to nobody.",
             unit="suffix:/h",
             empty=_NONE,
             width=8,
-            minimum=0,
             alerts=("TaskscopeRecordsDropped",),
         ),
-        Panel(
-            title="Records that wait",
-            view="timeseries",
-            queries=(Query(total(select(metrics.RECORDS_PENDING), *_WAY), _WAY_LEGEND),),
+        chart(
+            "Records that wait",
+            Query(total(select(metrics.RECORDS_PENDING), *_WAY), _WAY_LEGEND),
             description="Recorded, and not yet taken by the backend; quarantined ones included.",
             bad="A line that rises: the backend is down or refuses, or nothing on the host sends.",
             unit="none",
             empty=_NONE,
-            minimum=0,
             alerts=("TaskscopeRecordsWaiting",),
         ),
-        Panel(
-            title="Time since a backend took something",
-            view="timeseries",
-            queries=(
-                Query(
-                    f"time() - {total(select(metrics.SHIPPER_SUCCESS_TIMESTAMP), *_WAY, operator='max')}",
-                    _WAY_LEGEND,
-                ),
-                Query(
-                    f"time() - {total(select(metrics.RECORDS_OLDEST_PENDING), *_WAY, operator='min')}",
-                    f"oldest that waits: {_WAY_LEGEND}",
-                ),
+        chart(
+            "Time since a backend took something",
+            Query(
+                f"time() - {total(select(metrics.SHIPPER_SUCCESS_TIMESTAMP), *_WAY, operator='max')}",
+                _WAY_LEGEND,
+            ),
+            Query(
+                f"time() - {total(select(metrics.RECORDS_OLDEST_PENDING), *_WAY, operator='min')}",
+                f"oldest that waits: {_WAY_LEGEND}",
             ),
             description="Of the host that sent last; and the age of the oldest record that waits anywhere.",
             bad="The oldest that waits gets older: see the backend, then `taskscope records`.",
             unit="s",
             empty="nothing was sent yet",
-            minimum=0,
             steps=(Step(CONFIG.windows.pending_age_s, "red"),),
             alerts=("TaskscopeRecordsWaiting",),
         ),
-        Panel(
-            title="Requests to backends",
-            view="timeseries",
-            queries=(
-                Query(
-                    quantile(0.95, rate(select(metrics.SHIPPER_REQUEST_DURATION, part="bucket")), *_WAY),
-                    f"p95 {_WAY_LEGEND}",
-                ),
+        chart(
+            "Requests to backends",
+            Query(
+                p95(metrics.SHIPPER_REQUEST_DURATION, *_WAY),
+                f"p95 {_WAY_LEGEND}",
             ),
             description="95 % of the requests of the hosts' shippers take at most this.",
             bad="Near the timeout: what succeeds after it arrives twice.",
             unit="s",
             empty="no requests",
-            minimum=0,
         ),
-        Panel(
-            title="Failed requests to backends",
-            view="timeseries",
-            queries=(
-                Query(
-                    or_zero(
-                        total(rate(_FAILED_REQUESTS), attr.DESTINATION, attr.ERROR_TYPE) + " * 3600",
-                        total(rate(_REQUESTS), attr.DESTINATION),
-                    ),
-                    "{{taskscope_destination}} {{error_type}}",
-                    optional=("error_type",),
+        chart(
+            "Failed requests to backends",
+            Query(
+                or_zero(
+                    total(rate(_FAILED_REQUESTS), attr.DESTINATION, attr.ERROR_TYPE) + " * 3600",
+                    total(rate(_REQUESTS), attr.DESTINATION),
                 ),
+                "{{taskscope_destination}} {{error_type}}",
+                optional=("error_type",),
             ),
             description="Requests per hour that failed and are repeated, by HTTP status or exception.",
             bad="401, 403, 404: the address or the key. 429, 5xx, no connection: the backend.",
             unit="suffix:/h",
             empty="no failed requests",
-            minimum=0,
         ),
-        Panel(
-            title="The stores",
-            view="timeseries",
-            queries=(
-                Query(
-                    ratio(
-                        total(select(metrics.RECORDER_FILE_SIZE), *HOST, operator="max"),
-                        total(select(metrics.RECORDER_FILE_LIMIT), *HOST, operator="max"),
-                    ),
-                    "{{job}} {{instance}}",
+        chart(
+            "The stores",
+            Query(
+                ratio(
+                    total(select(metrics.RECORDER_FILE_SIZE), *HOST, operator="max"),
+                    total(select(metrics.RECORDER_FILE_LIMIT), *HOST, operator="max"),
                 ),
+                "{{job}} {{instance}}",
             ),
             description="How full the store of each host is, of what it may take.",
             bad="Above 90 % for long: retention does not keep up; when it is full, new records are dropped.",
             unit="percentunit",
             empty=_NONE,
-            minimum=0,
             steps=(Step(CONFIG.limits.store_share, "red"),),
             alerts=("TaskscopeStoreFilling",),
         ),
-        Panel(
-            title="The writers",
-            view="timeseries",
-            queries=(
-                Query(
-                    quantile(0.95, rate(select(metrics.RECORDER_WRITE_DURATION, part="bucket"))),
-                    "p95 of a transaction",
-                    labels=(),
-                ),
-            ),
+        chart(
+            "The writers",
+            Query(p95(metrics.RECORDER_WRITE_DURATION), "p95 of a transaction"),
             description="95 % of the transactions into a store take at most this.",
             bad="Seconds: the disk is slow or full; records wait in the journal meanwhile.",
             unit="s",
             empty="nothing was written",
-            minimum=0,
         ),
-        Panel(
-            title="Recovered spans, errors of ours",
-            view="table",
-            queries=(
-                Query(
-                    total(grown(select(metrics.RECORDS_RECOVERED)), *HOST),
-                    "Spans brought home from dead processes",
-                    kind="instant",
-                    labels=HOST,
-                ),
-                Query(
-                    total(grown(select(metrics.INTERNAL_ERRORS)), *HOST),
-                    "Errors inside Taskscope",
-                    kind="instant",
-                    labels=HOST,
-                ),
+        table(
+            "Recovered spans, errors of ours",
+            instant(
+                total(grown(select(metrics.RECORDS_RECOVERED)), *HOST),
+                "Spans brought home from dead processes",
+                *HOST,
             ),
+            instant(total(grown(select(metrics.INTERNAL_ERRORS)), *HOST), "Errors inside Taskscope", *HOST),
             description="In the chosen time, by host.",
             bad="Recovered spans: processes die. Errors inside Taskscope: 0 is the only good value.",
-            unit="none",
             empty=_NONE,
             columns=(("job", "Service"), ("instance", "Host")),
             alerts=("TaskscopeInternalErrors", "TaskscopeTasksInterrupted"),
@@ -262,110 +214,88 @@ _RECORDS: Final = Row(
 _COLLECTOR: Final = Row(
     "Does the Collector keep up?",
     (
-        Panel(
-            title="Received",
-            view="timeseries",
-            queries=(Query(_by_signal("otelcol_receiver_accepted"), "{{job}} {{signal}}"),),
+        chart(
+            "Received",
+            Query(_by_signal("otelcol_receiver_accepted"), "{{job}} {{signal}}"),
             description="Spans, log records and metric points per second, by tier.",
             bad="The gateway takes less than the agent tier for long: a queue fills between them.",
             unit="cps",
             empty="no Collector",
-            minimum=0,
         ),
-        Panel(
-            title="Refused at the door",
-            view="timeseries",
-            queries=(Query(_by_signal("otelcol_receiver_refused"), "{{job}} {{signal}}"),),
+        chart(
+            "Refused at the door",
+            Query(_by_signal("otelcol_receiver_refused"), "{{job}} {{signal}}"),
             description=(
                 "Items per second that a receiver refused: the memory limit, or a full queue behind it."
             ),
             bad="Senders repeat what is refused; nothing is lost, but it comes late.",
             unit="cps",
             empty="no Collector",
-            minimum=0,
             alerts=("TaskscopeCollectorRefusing",),
         ),
-        Panel(
-            title="Queues",
-            view="timeseries",
-            queries=(
-                Query(
-                    f"max by (job, exporter, data_type) (otelcol_exporter_queue_size{{{_TIERS}}})"
-                    f" / max by (job, exporter, data_type) (otelcol_exporter_queue_capacity{{{_TIERS}}})",
-                    "{{job}} {{exporter}} {{data_type}}",
-                ),
+        chart(
+            "Queues",
+            Query(
+                f"max by (job, exporter, data_type) (otelcol_exporter_queue_size{{{_TIERS}}})"
+                f" / max by (job, exporter, data_type) (otelcol_exporter_queue_capacity{{{_TIERS}}})",
+                "{{job}} {{exporter}} {{data_type}}",
             ),
             description="How full each persistent queue is.",
             bad="What it sends to is down or slow. When it is full, senders have to wait.",
             unit="percentunit",
             empty="no Collector",
-            minimum=0,
             steps=(Step(CONFIG.limits.collector_queue_share, "red"),),
             alerts=("TaskscopeCollectorQueueFilling",),
         ),
-        Panel(
-            title="Sent on",
-            view="timeseries",
-            queries=(
-                Query(_by_signal("otelcol_exporter_sent", "exporter"), "{{job}} {{exporter}} {{signal}}"),
-            ),
+        chart(
+            "Sent on",
+            Query(_by_signal("otelcol_exporter_sent", "exporter"), "{{job}} {{exporter}} {{signal}}"),
             description="Items per second that the next one took.",
             bad="Nothing, while something is received.",
             unit="cps",
             empty="no Collector",
-            minimum=0,
         ),
-        Panel(
-            title="Given up after sending",
-            view="timeseries",
-            queries=(Query(_failures("otelcol_exporter_send_failed"), "{{job}} {{exporter}} {{signal}}"),),
+        chart(
+            "Given up after sending",
+            Query(_failures("otelcol_exporter_send_failed"), "{{job}} {{exporter}} {{signal}}"),
             description="Items per second that the next one refused for good.",
             bad="Anything above 0 is lost.",
             unit="cps",
             empty="no Collector",
-            minimum=0,
             alerts=("TaskscopeCollectorDropping",),
         ),
-        Panel(
-            title="Not taken by a queue",
-            view="timeseries",
-            queries=(Query(_failures("otelcol_exporter_enqueue_failed"), "{{job}} {{exporter}} {{signal}}"),),
+        chart(
+            "Not taken by a queue",
+            Query(_failures("otelcol_exporter_enqueue_failed"), "{{job}} {{exporter}} {{signal}}"),
             description="Items per second that an exporter's queue did not take.",
             bad="Anything above 0 is lost, unless its sender repeats it.",
             unit="cps",
             empty="no Collector",
-            minimum=0,
             alerts=("TaskscopeCollectorDropping",),
         ),
-        Panel(
-            title="Points of derived metrics that were not added",
-            view="timeseries",
-            queries=(
-                Query(
-                    or_zero(
-                        total(_grow("otelcol_deltatocumulative_datapoints", ', error!=""'), "job", "error"),
-                        total(f"otelcol_deltatocumulative_streams_tracked{{{_TIERS}}}", "job"),
-                    ),
-                    "{{job}} {{error}}",
-                    optional=("error",),
+        chart(
+            "Points of derived metrics that were not added",
+            Query(
+                or_zero(
+                    total(_grow("otelcol_deltatocumulative_datapoints", ', error!=""'), "job", "error"),
+                    total(f"otelcol_deltatocumulative_streams_tracked{{{_TIERS}}}", "job"),
                 ),
+                "{{job}} {{error}}",
+                optional=("error",),
             ),
             description="What the gateway counts from the spans of other senders, and could not add up.",
             bad="Tokens, cost and outcomes of senders without Taskscope are too low from then on.",
             unit="cps",
             empty="no Collector",
-            minimum=0,
             alerts=("TaskscopeDerivedMetricsWrong",),
         ),
-        Panel(
-            title="Memory",
-            view="timeseries",
-            queries=(Query(f"max by (job) (otelcol_process_memory_rss{{{_TIERS}}})", "{{job}}"),),
+        chart(
+            "Memory",
+            Query(f"max by (job) (otelcol_process_memory_rss{{{_TIERS}}})", "{{job}}"),
             description="Resident memory of each tier.",
             bad="At its limit a tier refuses what comes, until there is room.",
             unit="bytes",
             empty="no Collector",
-            minimum=0,
             alerts=("TaskscopeCollectorRefusing",),
         ),
     ),
@@ -374,14 +304,11 @@ _COLLECTOR: Final = Row(
 _SAMPLING: Final = Row(
     "What does sampling keep?",
     (
-        Panel(
-            title="Decisions, by policy",
-            view="timeseries",
-            queries=(
-                Query(
-                    total(_grow(f"{_SAMPLING_PREFIX}_count_traces_sampled"), "policy", "decision") + " * 60",
-                    "{{policy}}: {{decision}}",
-                ),
+        chart(
+            "Decisions, by policy",
+            Query(
+                total(_grow(f"{_SAMPLING_PREFIX}_count_traces_sampled"), "policy", "decision") + " * 60",
+                "{{policy}}: {{decision}}",
             ),
             description=(
                 "What each policy said of the traces, per minute; one that says yes is enough. Scale "
@@ -390,27 +317,21 @@ _SAMPLING: Final = Row(
             bad="`errors` keeps most: see Fleet.",
             unit="suffix:/min",
             empty="no sampling: every trace is kept (the scale overlay samples)",
-            minimum=0,
         ),
-        Panel(
-            title="Kept traces",
-            view="timeseries",
-            queries=(
-                Query(
-                    total(_grow(f"{_SAMPLING_PREFIX}_global_count_traces_sampled"), "decision") + " * 60",
-                    "{{decision}}",
-                ),
-                Query(
-                    total(_grow(f"{_SAMPLING_PREFIX}_sampling_trace_dropped_too_early")) + " * 60",
-                    "dropped before a decision",
-                    labels=(),
-                ),
+        chart(
+            "Kept traces",
+            Query(
+                total(_grow(f"{_SAMPLING_PREFIX}_global_count_traces_sampled"), "decision") + " * 60",
+                "{{decision}}",
+            ),
+            Query(
+                total(_grow(f"{_SAMPLING_PREFIX}_sampling_trace_dropped_too_early")) + " * 60",
+                "dropped before a decision",
             ),
             description="Traces per minute by decision. Metrics count all of them, whatever is decided.",
             bad="Dropped before a decision: more traces are open than the gateway can hold.",
             unit="suffix:/min",
             empty="no sampling: every trace is kept (the scale overlay samples)",
-            minimum=0,
         ),
     ),
 )
@@ -418,57 +339,41 @@ _SAMPLING: Final = Row(
 _STORES: Final = Row(
     "Are the backends up?",
     (
-        Panel(
-            title="Up",
-            view="statetimeline",
-            queries=(
-                Query(f"max by (job, instance) (up{{{_BACKENDS}}})", "{{job}}", labels=("job", "instance")),
-            ),
+        timeline(
+            "Up",
+            Query(f"max by (job, instance) (up{{{_BACKENDS}}})", "{{job}}", labels=("job", "instance")),
             description="Whether Prometheus can read the metrics of each program of the pipeline.",
             bad="Down: senders keep what they cannot deliver and send it later.",
-            unit="none",
             empty="Prometheus scrapes nothing",
-            width=24,
             states=((0.0, "down", "red"), (1.0, "up", "green")),
             alerts=("TaskscopeBackendDown",),
         ),
-        Panel(
-            title="What the backends take",
-            view="timeseries",
-            queries=(
-                Query(
-                    'sum(rate(tempo_distributor_spans_received_total{job="tempo"}[$__rate_interval]))',
-                    "Tempo: spans",
-                    labels=(),
-                ),
-                Query(
-                    'sum(rate(loki_distributor_lines_received_total{job="loki"}[$__rate_interval]))',
-                    "Loki: lines",
-                    labels=(),
-                ),
-                Query(
-                    'sum(rate(prometheus_tsdb_head_samples_appended_total{job="prometheus"}[$__rate_interval]))',
-                    "Prometheus: samples",
-                    labels=(),
-                ),
+        chart(
+            "What the backends take",
+            Query(
+                'sum(rate(tempo_distributor_spans_received_total{job="tempo"}[$__rate_interval]))',
+                "Tempo: spans",
+            ),
+            Query(
+                'sum(rate(loki_distributor_lines_received_total{job="loki"}[$__rate_interval]))',
+                "Loki: lines",
+            ),
+            Query(
+                'sum(rate(prometheus_tsdb_head_samples_appended_total{job="prometheus"}[$__rate_interval]))',
+                "Prometheus: samples",
             ),
             description="Per second, by their own count.",
             bad="One that falls to nothing while the gateway sends.",
             unit="cps",
             empty="no backends",
-            minimum=0,
         ),
-        Panel(
-            title="Series in Prometheus",
-            view="timeseries",
-            queries=(
-                Query('max by (instance) (prometheus_tsdb_head_series{job="prometheus"})', "{{instance}}"),
-            ),
+        chart(
+            "Series in Prometheus",
+            Query('max by (instance) (prometheus_tsdb_head_series{job="prometheus"})', "{{instance}}"),
             description="Series in memory.",
             bad="A line that rises without end: a label holds ids.",
             unit="short",
             empty="no Prometheus",
-            minimum=0,
         ),
     ),
 )

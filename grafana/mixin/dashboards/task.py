@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from grafana.mixin.builders import lines, log, search, table
 from grafana.mixin.panels import Page, Panel, Query, Row
 from grafana.mixin.queries import LINE, equals, field, logs, selected, span
 from grafana.mixin.tables import TO_TASK, TO_TRACE, columns
@@ -23,32 +24,29 @@ _THIS: Final = f'{span(attr.TASK_ID)} = "$task"'
 
 def _find(condition: str, *keys: str) -> Query:
     text = selected(f"{{ {_THIS} && {condition} }}" if condition else f"{{ {_THIS} }}", *keys)
-    return Query(text, kind="search", labels=keys[:1])
+    return search(text, *keys[:1])
 
 
 _END: Final = Row(
     "How did it end?",
     (
-        Panel(
-            title="The task",
-            view="table",
-            queries=(
-                _find(
-                    equals(attr.GEN_AI_OPERATION_NAME, INVOKE_WORKFLOW),
-                    attr.TASK_ID,
-                    attr.TASK_KIND,
-                    attr.TASK_SOURCE,
-                    attr.TASK_ATTEMPT,
-                    attr.TASK_OUTCOME,
-                    attr.TASK_VERIFICATION,
-                    attr.ERROR_TYPE,
-                    attr.TASK_FILES_CHANGED,
-                    attr.TASK_COST_MICRO_USD,
-                    attr.TASK_COST_UNPRICED_CALLS,
-                    attr.VCS_REPOSITORY_NAME,
-                    attr.VCS_REF_HEAD_NAME,
-                    attr.VCS_REF_HEAD_REVISION,
-                ),
+        table(
+            "The task",
+            _find(
+                equals(attr.GEN_AI_OPERATION_NAME, INVOKE_WORKFLOW),
+                attr.TASK_ID,
+                attr.TASK_KIND,
+                attr.TASK_SOURCE,
+                attr.TASK_ATTEMPT,
+                attr.TASK_OUTCOME,
+                attr.TASK_VERIFICATION,
+                attr.ERROR_TYPE,
+                attr.TASK_FILES_CHANGED,
+                attr.TASK_COST_MICRO_USD,
+                attr.TASK_COST_UNPRICED_CALLS,
+                attr.VCS_REPOSITORY_NAME,
+                attr.VCS_REF_HEAD_NAME,
+                attr.VCS_REF_HEAD_REVISION,
             ),
             description=(
                 "Outcome, verdict of the checks, error, cost. A click on the id draws its waterfall below."
@@ -58,7 +56,6 @@ _END: Final = Row(
                 "calls of unknown "
                 "cost beside it is too low."
             ),
-            unit="none",
             empty=(
                 "no such task in Tempo: it is still running, was not sampled, or is older than this time "
                 "range"
@@ -101,22 +98,18 @@ _DID: Final = Row(
             width=24,
             height=16,
         ),
-        Panel(
-            title="Steps",
-            view="table",
-            queries=(
-                _find(
-                    f"{span(attr.STEP_KIND)} != nil",
-                    attr.STEP_KIND,
-                    attr.STEP_INDEX,
-                    attr.STEP_ATTEMPT,
-                    attr.STEP_OUTCOME,
-                    attr.ERROR_TYPE,
-                ),
+        table(
+            "Steps",
+            _find(
+                f"{span(attr.STEP_KIND)} != nil",
+                attr.STEP_KIND,
+                attr.STEP_INDEX,
+                attr.STEP_ATTEMPT,
+                attr.STEP_OUTCOME,
+                attr.ERROR_TYPE,
             ),
             description="Each step of each plan, and each diagnosis before one.",
             bad="A step begun again and again: the plan does not learn from its failure.",
-            unit="none",
             empty="no steps",
             height=10,
             columns=columns(
@@ -130,22 +123,18 @@ _DID: Final = Row(
             ),
             links=TO_TRACE,
         ),
-        Panel(
-            title="Plans",
-            view="table",
-            queries=(
-                _find(
-                    f"{span(attr.PLAN_SOURCE)} != nil",
-                    attr.PLAN_SOURCE,
-                    attr.PLAN_REVISION,
-                    attr.PLAN_REASON,
-                    attr.PLAN_STEP_COUNT,
-                    attr.ERROR_TYPE,
-                ),
+        table(
+            "Plans",
+            _find(
+                f"{span(attr.PLAN_SOURCE)} != nil",
+                attr.PLAN_SOURCE,
+                attr.PLAN_REVISION,
+                attr.PLAN_REASON,
+                attr.PLAN_STEP_COUNT,
+                attr.ERROR_TYPE,
             ),
             description="Each plan: who made it, why, how many steps it has.",
             bad="Many revisions without a step that succeeded in between: it goes in circles.",
-            unit="none",
             empty="no plans",
             height=10,
             columns=columns(
@@ -158,21 +147,17 @@ _DID: Final = Row(
             ),
             links=TO_TRACE,
         ),
-        Panel(
-            title="Commands",
-            view="table",
-            queries=(
-                _find(
-                    f"{span(attr.PROCESS_EXECUTABLE_NAME)} != nil",
-                    attr.PROCESS_EXECUTABLE_NAME,
-                    attr.PROCESS_PID,
-                    attr.PROCESS_EXIT_CODE,
-                    attr.ERROR_TYPE,
-                ),
+        table(
+            "Commands",
+            _find(
+                f"{span(attr.PROCESS_EXECUTABLE_NAME)} != nil",
+                attr.PROCESS_EXECUTABLE_NAME,
+                attr.PROCESS_PID,
+                attr.PROCESS_EXIT_CODE,
+                attr.ERROR_TYPE,
             ),
             description="Programs that the task started. Their arguments and output are not recorded.",
             bad="An exit code that is not 0, or none: it was killed at its limit.",
-            unit="none",
             empty="no commands",
             height=10,
             columns=columns(
@@ -185,22 +170,18 @@ _DID: Final = Row(
             ),
             links=TO_TRACE,
         ),
-        Panel(
-            title="Retrievals",
-            view="table",
-            queries=(
-                _find(
-                    equals(attr.GEN_AI_OPERATION_NAME, RETRIEVAL),
-                    attr.GEN_AI_DATA_SOURCE_ID,
-                    attr.RETRIEVAL_MODE,
-                    attr.GEN_AI_RETRIEVAL_TOP_K,
-                    attr.RETRIEVAL_CANDIDATES,
-                    attr.RETRIEVAL_RESULTS,
-                ),
+        table(
+            "Retrievals",
+            _find(
+                equals(attr.GEN_AI_OPERATION_NAME, RETRIEVAL),
+                attr.GEN_AI_DATA_SOURCE_ID,
+                attr.RETRIEVAL_MODE,
+                attr.GEN_AI_RETRIEVAL_TOP_K,
+                attr.RETRIEVAL_CANDIDATES,
+                attr.RETRIEVAL_RESULTS,
             ),
             description="Each search for passages or skills: how many were asked for, looked at, found.",
             bad="No results: the plan after it is made blindly.",
-            unit="none",
             empty="no retrievals",
             height=10,
             columns=columns(
@@ -214,20 +195,16 @@ _DID: Final = Row(
             ),
             links=TO_TRACE,
         ),
-        Panel(
-            title="Memory",
-            view="table",
-            queries=(
-                _find(
-                    equals(attr.GEN_AI_OPERATION_NAME, SEARCH_MEMORY, UPSERT_MEMORY),
-                    attr.GEN_AI_OPERATION_NAME,
-                    attr.GEN_AI_MEMORY_STORE_ID,
-                    attr.GEN_AI_MEMORY_RECORD_COUNT,
-                ),
+        table(
+            "Memory",
+            _find(
+                equals(attr.GEN_AI_OPERATION_NAME, SEARCH_MEMORY, UPSERT_MEMORY),
+                attr.GEN_AI_OPERATION_NAME,
+                attr.GEN_AI_MEMORY_STORE_ID,
+                attr.GEN_AI_MEMORY_RECORD_COUNT,
             ),
             description="What was remembered, and what was written down for the next time.",
             bad="Never any records: nothing is learned from earlier tasks.",
-            unit="none",
             empty="no use of memory",
             height=10,
             columns=columns(
@@ -239,23 +216,19 @@ _DID: Final = Row(
             ),
             links=TO_TRACE,
         ),
-        Panel(
-            title="Tools and skills",
-            view="table",
-            queries=(
-                _find(
-                    f"{span(attr.GEN_AI_TOOL_NAME)} != nil",
-                    attr.GEN_AI_TOOL_NAME,
-                    attr.GEN_AI_SKILL_NAME,
-                    attr.SKILL_OUTCOME,
-                    attr.TOOL_OUTPUT_SIZE,
-                    attr.TOOL_OUTPUT_TRUNCATED,
-                    attr.ERROR_TYPE,
-                ),
+        table(
+            "Tools and skills",
+            _find(
+                f"{span(attr.GEN_AI_TOOL_NAME)} != nil",
+                attr.GEN_AI_TOOL_NAME,
+                attr.GEN_AI_SKILL_NAME,
+                attr.SKILL_OUTCOME,
+                attr.TOOL_OUTPUT_SIZE,
+                attr.TOOL_OUTPUT_TRUNCATED,
+                attr.ERROR_TYPE,
             ),
             description="Each use of a tool, with the skill that it carried out.",
             bad="A skill that is `not_applicable` was chosen for nothing.",
-            unit="none",
             empty="no tools used",
             height=10,
             columns=columns(
@@ -275,39 +248,24 @@ _DID: Final = Row(
 _SAID: Final = Row(
     "What did it say?",
     (
-        Panel(
-            title="Logs and events",
-            view="logs",
-            queries=(
-                Query(
-                    f"{logs(field(attr.TASK_ID, '$task'))} | {LINE}",
-                    kind="logs",
-                    labels=("taskscope_task_id", "trace_id"),
-                ),
-            ),
+        log(
+            "Logs and events",
+            lines(f"{logs(field(attr.TASK_ID, '$task'))} | {LINE}", "taskscope_task_id", "trace_id"),
             description="Every line and event of the task; a line's trace id leads to its trace.",
             bad="The last lines before the end say what it was at.",
-            unit="none",
             empty="no lines",
-            width=24,
             height=12,
         ),
-        Panel(
-            title="Warnings and errors",
-            view="logs",
-            queries=(
-                Query(
-                    f"{logs(field(attr.TASK_ID, '$task'), 'severity_number >= 13')} | {LINE}",
-                    kind="logs",
-                    labels=("taskscope_task_id", "severity_text"),
-                ),
+        log(
+            "Warnings and errors",
+            lines(
+                f"{logs(field(attr.TASK_ID, '$task'), 'severity_number >= 13')} | {LINE}",
+                "taskscope_task_id",
+                "severity_text",
             ),
             description="Only what is at least a warning, exceptions with their message.",
             bad="An exception names its class, its phase and what a person can do.",
-            unit="none",
             empty="no warnings",
-            width=24,
-            height=8,
         ),
     ),
 )
@@ -315,32 +273,28 @@ _SAID: Final = Row(
 _COST: Final = Row(
     "What did it cost?",
     (
-        Panel(
-            title="Calls of models",
-            view="table",
-            queries=(
-                _find(
-                    f"{equals(attr.GEN_AI_OPERATION_NAME, CHAT, EMBEDDINGS)} && {span(attr.LLM_MODE)} != nil",
-                    attr.GEN_AI_REQUEST_MODEL,
-                    attr.GEN_AI_RESPONSE_MODEL,
-                    attr.LLM_MODE,
-                    attr.LLM_RETRY_COUNT,
-                    attr.GEN_AI_USAGE_INPUT_TOKENS,
-                    attr.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
-                    attr.GEN_AI_USAGE_OUTPUT_TOKENS,
-                    attr.COST_STATUS,
-                    attr.COST_MICRO_USD,
-                    attr.COST_UNKNOWN_REASON,
-                    attr.COST_PRICE_VERSION,
-                    attr.ERROR_TYPE,
-                ),
+        table(
+            "Calls of models",
+            _find(
+                f"{equals(attr.GEN_AI_OPERATION_NAME, CHAT, EMBEDDINGS)} && {span(attr.LLM_MODE)} != nil",
+                attr.GEN_AI_REQUEST_MODEL,
+                attr.GEN_AI_RESPONSE_MODEL,
+                attr.LLM_MODE,
+                attr.LLM_RETRY_COUNT,
+                attr.GEN_AI_USAGE_INPUT_TOKENS,
+                attr.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
+                attr.GEN_AI_USAGE_OUTPUT_TOKENS,
+                attr.COST_STATUS,
+                attr.COST_MICRO_USD,
+                attr.COST_UNKNOWN_REASON,
+                attr.COST_PRICE_VERSION,
+                attr.ERROR_TYPE,
             ),
             description=(
                 "Each call with its tokens and its cost in millionths of a dollar. Replayed calls cost "
                 "nothing."
             ),
             bad="Status `unknown`: the call cost something, and nobody knows what; the reason says why.",
-            unit="none",
             empty="no LLM calls",
             width=24,
             height=10,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana.mixin.panels import Page, Panel, Query, Row
+from grafana.mixin.builders import chart, grown_by, instant, lines, log, search, table
+from grafana.mixin.panels import Page, Query, Row
 from grafana.mixin.queries import (
     events,
     grown,
     is_set,
     or_zero,
+    p95,
     positive,
     quantile,
     rate,
@@ -38,58 +40,43 @@ _STEPS: Final = select(metrics.STEP_DURATION, part="count")
 _TOOLS: Final = Row(
     "Which tools are used, and do they work?",
     (
-        Panel(
-            title="By tool",
-            view="table",
-            queries=(
-                Query(
-                    positive(total(grown(_USES), attr.GEN_AI_TOOL_NAME, attr.GEN_AI_TOOL_TYPE)),
-                    "Uses",
-                    kind="instant",
-                    labels=(attr.GEN_AI_TOOL_NAME, attr.GEN_AI_TOOL_TYPE),
-                ),
-                Query(
-                    positive(total(grown(_FAILED), attr.GEN_AI_TOOL_NAME, attr.GEN_AI_TOOL_TYPE)),
-                    "Failed",
-                    kind="instant",
-                    labels=_TOOL,
-                ),
-                *(
-                    Query(
-                        quantile(share, grown(_BUCKETS), attr.GEN_AI_TOOL_NAME, attr.GEN_AI_TOOL_TYPE),
-                        name,
-                        kind="instant",
-                        labels=_TOOL,
-                        unit="s",
-                    )
-                    for share, name in ((0.5, "Median"), (0.95, "p95"))
-                ),
+        table(
+            "By tool",
+            grown_by(_USES, "Uses", attr.GEN_AI_TOOL_NAME, attr.GEN_AI_TOOL_TYPE),
+            instant(
+                positive(total(grown(_FAILED), attr.GEN_AI_TOOL_NAME, attr.GEN_AI_TOOL_TYPE)),
+                "Failed",
+                *_TOOL,
+            ),
+            *(
+                instant(
+                    quantile(share, grown(_BUCKETS), attr.GEN_AI_TOOL_NAME, attr.GEN_AI_TOOL_TYPE),
+                    name,
+                    *_TOOL,
+                    unit="s",
+                )
+                for share, name in ((0.5, "Median"), (0.95, "p95"))
             ),
             description="Uses of each tool in the chosen time; an empty cell is none.",
             bad=(
                 "Failures of `pytest` and `ruff` are findings, the agent's daily bread; those of `files` "
                 "or `git` are not."
             ),
-            unit="none",
             empty=_NONE,
             columns=(("gen_ai_tool_name", "Tool"), ("gen_ai_tool_type", "Type")),
         ),
-        Panel(
-            title="Errors of tools",
-            view="table",
-            queries=(
-                Query(
-                    positive(
-                        total(grown(_FAILED), attr.GEN_AI_TOOL_NAME, attr.GEN_AI_AGENT_NAME, attr.ERROR_TYPE)
-                    ),
-                    "Failed",
-                    kind="instant",
-                    labels=(attr.GEN_AI_TOOL_NAME, attr.ERROR_TYPE),
+        table(
+            "Errors of tools",
+            instant(
+                positive(
+                    total(grown(_FAILED), attr.GEN_AI_TOOL_NAME, attr.GEN_AI_AGENT_NAME, attr.ERROR_TYPE)
                 ),
+                "Failed",
+                attr.GEN_AI_TOOL_NAME,
+                attr.ERROR_TYPE,
             ),
             description="Uses that failed, by the error: an exit code, an exception, `timeout`.",
             bad="`timeout`: a command hangs, or its limit is too short.",
-            unit="none",
             empty="no errors",
             columns=(
                 ("gen_ai_tool_name", "Tool"),
@@ -98,57 +85,41 @@ _TOOLS: Final = Row(
                 ("Value", "Failed"),
             ),
         ),
-        Panel(
-            title="Uses of tools",
-            view="timeseries",
-            queries=(Query(f"{total(rate(_USES), *_TOOL)} * 60", "{{gen_ai_tool_name}}"),),
+        chart(
+            "Uses of tools",
+            Query(f"{total(rate(_USES), *_TOOL)} * 60", "{{gen_ai_tool_name}}"),
             description="Uses per minute.",
             bad="One tool that takes over: the agent repeats itself.",
             unit="suffix:/min",
             empty=_NONE,
             is_stacked=True,
-            minimum=0,
         ),
-        Panel(
-            title="How long a use takes",
-            view="timeseries",
-            queries=(Query(quantile(0.95, rate(_BUCKETS), *_TOOL), "p95 {{gen_ai_tool_name}}"),),
+        chart(
+            "How long a use takes",
+            Query(quantile(0.95, rate(_BUCKETS), *_TOOL), "p95 {{gen_ai_tool_name}}"),
             description="95 % of the uses of a tool take at most this.",
             bad="Tests that get slower make every task slower.",
             unit="s",
             empty=_NONE,
-            minimum=0,
         ),
-        Panel(
-            title="Uses of tools in one agent's work",
-            view="timeseries",
-            queries=(
-                Query(
-                    quantile(
-                        0.95, rate(select(metrics.AGENT_TOOL_CALLS, part="bucket")), attr.GEN_AI_AGENT_NAME
-                    ),
-                    "p95 {{gen_ai_agent_name}}",
-                ),
+        chart(
+            "Uses of tools in one agent's work",
+            Query(
+                p95(metrics.AGENT_TOOL_CALLS, attr.GEN_AI_AGENT_NAME),
+                "p95 {{gen_ai_agent_name}}",
             ),
             description="95 % of the works of an agent use tools at most so often.",
             bad="A number that rises: more attempts for the same work.",
             unit="none",
             empty=_NONE,
-            minimum=0,
         ),
-        Panel(
-            title="Failed uses",
-            view="timeseries",
-            queries=(
-                Query(
-                    ratio(total(rate(_FAILED), *_TOOL), total(rate(_USES), *_TOOL)), "{{gen_ai_tool_name}}"
-                ),
-            ),
+        chart(
+            "Failed uses",
+            Query(ratio(total(rate(_FAILED), *_TOOL), total(rate(_USES), *_TOOL)), "{{gen_ai_tool_name}}"),
             description="Share of the uses of a tool that failed.",
             bad="A tool at 100 % is broken or missing on a host: see Health.",
             unit="percentunit",
             empty="no errors",
-            minimum=0,
             maximum=1,
         ),
     ),
@@ -157,59 +128,47 @@ _TOOLS: Final = Row(
 _COMMANDS: Final = Row(
     "Which commands run?",
     (
-        Panel(
-            title="Commands",
-            view="timeseries",
-            queries=(
-                Query(
-                    f"{spans(_COMMAND)} | rate() by ({_EXECUTABLE})",
-                    kind="metrics",
-                    labels=(attr.PROCESS_EXECUTABLE_NAME,),
-                ),
+        chart(
+            "Commands",
+            Query(
+                f"{spans(_COMMAND)} | rate() by ({_EXECUTABLE})",
+                kind="metrics",
+                labels=(attr.PROCESS_EXECUTABLE_NAME,),
             ),
             description="Programs started per second, counted by Tempo from the traces that were kept.",
             bad="A program that nobody expects.",
             unit="cps",
             empty="no commands",
-            minimum=0,
         ),
-        Panel(
-            title="How long a command takes",
-            view="timeseries",
-            queries=(
-                Query(
-                    f"{spans(_COMMAND)} | quantile_over_time(duration, 0.95) by ({_EXECUTABLE})",
-                    kind="metrics",
-                    labels=(attr.PROCESS_EXECUTABLE_NAME,),
-                ),
+        chart(
+            "How long a command takes",
+            Query(
+                f"{spans(_COMMAND)} | quantile_over_time(duration, 0.95) by ({_EXECUTABLE})",
+                kind="metrics",
+                labels=(attr.PROCESS_EXECUTABLE_NAME,),
             ),
             description="95 % of the runs of a program take at most this; from the traces that were kept.",
             bad="Near `command_timeout`: it will be killed.",
             unit="s",
             empty="no commands",
-            minimum=0,
         ),
-        Panel(
-            title="Commands that failed",
-            view="table",
-            queries=(
-                Query(
-                    selected(
-                        spans(_COMMAND, f"{span(attr.PROCESS_EXIT_CODE)} != 0"),
-                        attr.PROCESS_EXECUTABLE_NAME,
-                        attr.PROCESS_EXIT_CODE,
-                        attr.TASK_ID,
-                        attr.ERROR_TYPE,
-                    ),
-                    kind="search",
-                    labels=(attr.PROCESS_EXECUTABLE_NAME, attr.PROCESS_EXIT_CODE),
+        table(
+            "Commands that failed",
+            search(
+                selected(
+                    spans(_COMMAND, f"{span(attr.PROCESS_EXIT_CODE)} != 0"),
+                    attr.PROCESS_EXECUTABLE_NAME,
+                    attr.PROCESS_EXIT_CODE,
+                    attr.TASK_ID,
+                    attr.ERROR_TYPE,
                 ),
+                attr.PROCESS_EXECUTABLE_NAME,
+                attr.PROCESS_EXIT_CODE,
             ),
             description=(
                 "The newest programs that ended with another exit code than 0; a click opens the task."
             ),
             bad="Exit codes of tests are findings; -9 is a kill, often for memory.",
-            unit="none",
             empty="no command failed",
             width=24,
             height=9,
@@ -229,132 +188,85 @@ _COMMANDS: Final = Row(
 _PLANS: Final = Row(
     "Do plans and steps work out?",
     (
-        Panel(
-            title="Plans revised, exceptions",
-            view="logs",
-            queries=(
-                Query(
-                    events(PLAN_REVISED, EXCEPTION),
-                    kind="logs",
-                    labels=("event_name", attr.TASK_ID),
-                ),
-            ),
+        log(
+            "Plans revised, exceptions",
+            lines(events(PLAN_REVISED, EXCEPTION), "event_name", attr.TASK_ID),
             description="Each time that a task got another plan, and each exception that left its span.",
             bad="An exception tells its class, its text and what a person can do.",
-            unit="none",
             empty="no plan was revised, no exception raised",
-            width=24,
         ),
-        Panel(
-            title="Steps, by outcome",
-            view="timeseries",
-            queries=(Query(f"{total(rate(_STEPS), attr.STEP_OUTCOME)} * 60", "{{taskscope_step_outcome}}"),),
+        chart(
+            "Steps, by outcome",
+            Query(f"{total(rate(_STEPS), attr.STEP_OUTCOME)} * 60", "{{taskscope_step_outcome}}"),
             description="Steps per minute that ended, by how.",
             bad="More `failed`: the plans do not fit what is found.",
             unit="suffix:/min",
             empty="no steps",
             is_stacked=True,
-            minimum=0,
         ),
-        Panel(
-            title="By kind of step",
-            view="table",
-            queries=(
-                Query(
-                    positive(total(grown(_STEPS), attr.STEP_KIND, attr.STEP_OUTCOME)),
-                    "Steps",
-                    kind="instant",
-                    labels=(attr.STEP_KIND, attr.STEP_OUTCOME),
+        table(
+            "By kind of step",
+            grown_by(_STEPS, "Steps", attr.STEP_KIND, attr.STEP_OUTCOME),
+            instant(
+                quantile(
+                    0.95,
+                    grown(select(metrics.STEP_DURATION, part="bucket")),
+                    attr.STEP_KIND,
+                    attr.STEP_OUTCOME,
                 ),
-                Query(
-                    quantile(
-                        0.95,
-                        grown(select(metrics.STEP_DURATION, part="bucket")),
-                        attr.STEP_KIND,
-                        attr.STEP_OUTCOME,
-                    ),
-                    "p95",
-                    kind="instant",
-                    labels=(attr.STEP_KIND,),
-                    unit="s",
-                ),
+                "p95",
+                attr.STEP_KIND,
+                unit="s",
             ),
             description="Steps of the chosen time by kind and outcome.",
             bad="A kind that mostly fails.",
-            unit="none",
             empty="no steps",
             columns=(("taskscope_step_kind", "Kind"), ("taskscope_step_outcome", "Outcome")),
         ),
-        Panel(
-            title="Steps begun again",
-            view="timeseries",
-            queries=(
-                Query(
-                    or_zero(
-                        total(rate(select(metrics.STEP_RETRIES)), attr.STEP_KIND) + " * 3600",
-                        total(rate(_STEPS), attr.STEP_KIND),
-                    ),
-                    "{{taskscope_step_kind}}",
+        chart(
+            "Steps begun again",
+            Query(
+                or_zero(
+                    total(rate(select(metrics.STEP_RETRIES)), attr.STEP_KIND) + " * 3600",
+                    total(rate(_STEPS), attr.STEP_KIND),
                 ),
+                "{{taskscope_step_kind}}",
             ),
             description="Second and later attempts at a step, per hour.",
             bad="Attempts that cost time and change nothing.",
             unit="suffix:/h",
             empty="no step was begun again",
-            minimum=0,
         ),
-        Panel(
-            title="Making a plan",
-            view="timeseries",
-            queries=(
-                Query(
-                    quantile(0.95, rate(select(metrics.PLAN_DURATION, part="bucket")), attr.PLAN_SOURCE),
-                    "p95 by {{taskscope_plan_source}}",
-                ),
+        chart(
+            "Making a plan",
+            Query(
+                p95(metrics.PLAN_DURATION, attr.PLAN_SOURCE),
+                "p95 by {{taskscope_plan_source}}",
             ),
             description="95 % of the plans take at most this, by who makes them: rules or a model.",
             bad="Rules take milliseconds; a model takes as long as its calls.",
             unit="s",
             empty="no plans",
-            minimum=0,
         ),
-        Panel(
-            title="Plans, by reason",
-            view="table",
-            queries=(
-                Query(
-                    positive(
-                        total(
-                            grown(select(metrics.PLAN_STEPS, part="count")),
-                            attr.PLAN_SOURCE,
-                            attr.PLAN_REASON,
-                        )
+        table(
+            "Plans, by reason",
+            grown_by(select(metrics.PLAN_STEPS, part="count"), "Plans", attr.PLAN_SOURCE, attr.PLAN_REASON),
+            instant(
+                ratio(
+                    total(grown(select(metrics.PLAN_STEPS, part="sum")), attr.PLAN_SOURCE, attr.PLAN_REASON),
+                    total(
+                        grown(select(metrics.PLAN_STEPS, part="count")),
+                        attr.PLAN_SOURCE,
+                        attr.PLAN_REASON,
                     ),
-                    "Plans",
-                    kind="instant",
-                    labels=(attr.PLAN_SOURCE, attr.PLAN_REASON),
                 ),
-                Query(
-                    ratio(
-                        total(
-                            grown(select(metrics.PLAN_STEPS, part="sum")), attr.PLAN_SOURCE, attr.PLAN_REASON
-                        ),
-                        total(
-                            grown(select(metrics.PLAN_STEPS, part="count")),
-                            attr.PLAN_SOURCE,
-                            attr.PLAN_REASON,
-                        ),
-                    ),
-                    "Steps in one, on average",
-                    kind="instant",
-                    labels=(attr.PLAN_SOURCE,),
-                ),
+                "Steps in one, on average",
+                attr.PLAN_SOURCE,
             ),
             description=(
                 "Plans of the chosen time: first ones, and those made because the one before did not do."
             ),
             bad="Many more replans than first plans.",
-            unit="none",
             empty="no plans",
             columns=(("taskscope_plan_source", "By"), ("taskscope_plan_reason", "Reason")),
         ),
