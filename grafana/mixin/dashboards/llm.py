@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana.mixin.builders import chart, instant, lines, log, percentiles, stat, table
+from grafana.mixin.builders import chart, grown_by, instant, lines, log, percentiles, stat, table
 from grafana.mixin.config import CONFIG
 from grafana.mixin.panels import Page, Query, Row, Step
 from grafana.mixin.queries import (
@@ -47,10 +47,6 @@ _USED: Final = ratio(
     total(select(metrics.BUDGET_USAGE), *HOST, operator="max"),
     total(select(metrics.BUDGET_LIMIT), *HOST, operator="max"),
 )
-
-
-def _instant(expr: str, name: str, *keys: str, unit: str = "none") -> Query:
-    return instant(positive(total(grown(expr), *keys)), name, *keys, unit=unit)
 
 
 def _sum(expr: str, name: str) -> Query:
@@ -144,7 +140,7 @@ _MONEY: Final = Row(
         table(
             "By agent and kind of task",
             _dollars("Known cost", *_BY_WORK),
-            _instant(_UNPRICED, "Calls of unknown cost", *_BY_WORK),
+            grown_by(_UNPRICED, "Calls of unknown cost", *_BY_WORK),
             description="Whose work the money went into, in the chosen time.",
             bad="An agent that costs more than its tasks are worth.",
             empty=_NONE,
@@ -179,15 +175,15 @@ _MODELS: Final = Row(
     (
         table(
             "By model",
-            _instant(_CALLS, "Calls", *_BY_MODEL),
-            _instant(_FAILED, "Failed", *_BY_MODEL),
+            grown_by(_CALLS, "Calls", *_BY_MODEL),
+            grown_by(_FAILED, "Failed", *_BY_MODEL),
             _sum(_INPUT, "Input tokens"),
             _sum(_READ, "of these from cache"),
             _sum(_WRITTEN, "written to cache"),
             _sum(_OUTPUT, "Output tokens"),
             _sum(_REASONING, "of these reasoning"),
             _dollars("Known cost", *_BY_MODEL),
-            _instant(_UNPRICED, "Calls of unknown cost", *_BY_MODEL),
+            grown_by(_UNPRICED, "Calls of unknown cost", *_BY_MODEL),
             description="Everything about each model in the chosen time; an empty cell is none.",
             bad="A model with calls and without cost is not priced.",
             empty=_NONE,
