@@ -36,8 +36,8 @@ class Instance:
     """Programs of one folder. As a context manager it kills all of them at its end, whoever started them.
 
     `configs`: other files than the usual, by program; a Collector merges several (maps merge, lists are
-    replaced). `environment`: more variables for all of them, such as those of an overlay. Without `ports` it
-    reserves free ones. Nothing is started until `start`.
+    replaced). `arguments`: more of them, by program. `environment`: more variables for all of them, such as
+    those of an overlay. Without `ports` it reserves free ones. Nothing is started until `start`.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Instance:
         ports: Ports | None = None,
         *,
         configs: Mapping[str, Sequence[Path]] | None = None,
+        arguments: Mapping[str, Sequence[str]] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
@@ -53,6 +54,7 @@ class Instance:
         self.ports: Ports = self._reserved.ports if self._reserved else ports or {}
         self.configs = {name: tuple(program.configs) for name, program in PROGRAMS.items()}
         self.configs |= {name: tuple(given) for name, given in (configs or {}).items()}
+        self.arguments = arguments or {}
         self.environment = {
             "PATH": os.environ.get("PATH", ""),
             "HOME": str(folder),
@@ -150,7 +152,7 @@ class Instance:
         data = self.folder / "data"
         (data / name).mkdir(parents=True, exist_ok=True)
         command = build_command(name, self.ports, data, self._write_configs(name))
-        self.processes[name].start(command, self.environment, self.folder)
+        self.processes[name].start([*command, *self.arguments.get(name, ())], self.environment, self.folder)
 
     def _write_configs(self, name: str) -> list[Path]:
         """The configuration files as the program reads them: rendered where it expands no variables."""

@@ -20,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from stack.fleet import Fleet
 from stack.instance import Instance
+from stack.programs import find_collector_configs
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 from taskscope.semconv.metrics import METRICS, RECORDER_QUEUE_SIZE, Metric, prometheus_label
@@ -39,6 +40,18 @@ ONLY_ON_PAGE: Final = {
     RECORDER_QUEUE_SIZE: "it is a process's own: sent under the host's name, one process would speak for all",
 }
 """Metrics of the contract that do not come by OTLP, and why."""
+TYPED: Final = """
+exporters:
+  otlp_http/typed: {endpoint: "${env:TYPED_PROMETHEUS_URL}/api/v1/otlp"}
+service:
+  pipelines:
+    metrics/in: {exporters: [otlp_http/prometheus, otlp_http/typed]}
+"""
+"""The gateway sends all metrics to a second Prometheus as well, which keeps what they say of type and unit.
+
+Not by default: with that feature of 3.14, `last_over_time` keeps those labels and `min_over_time` drops them,
+so that their difference, by which the pages count, finds nothing.
+"""
 ALL: Final = '{service_name=~".+"}'
 """Loki wants one label at least."""
 
@@ -47,6 +60,8 @@ class Filled(NamedTuple):
     """The backends and what filled them; services and the stuck task still run."""
 
     instance: Instance
+    typed: Instance
+    """The other Prometheus."""
     fleet: Fleet
     shown: dict[str, dict[str, Any]]
     """What `taskscope show --json` says, by the id of the task."""
@@ -97,14 +112,25 @@ class Filled(NamedTuple):
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
     folder = tmp_path_factory.mktemp("backends")
-    with Instance(folder / "stack") as instance:
+    overlay = folder / "typed.yaml"
+    overlay.write_text(TYPED)
+    features = {"prometheus": ("--enable-feature=type-and-unit-labels",)}
+    with (
+        Instance(folder / "typed", arguments=features) as typed,
+        Instance(
+            folder / "stack",
+            configs={"gateway": (*find_collector_configs("gateway"), overlay)},
+            environment={"TYPED_PROMETHEUS_URL": typed.url("prometheus")},
+        ) as instance,
+    ):
+        typed.start("prometheus")
         instance.start()
         with Fleet(folder / "fleet", instance.url("agent", "otlp_http")) as fleet:
             fleet.serve()
             fleet.fill()
             for host in fleet.hosts.values():
                 host.ship()
-            filled = Filled(instance, fleet, {}, {})
+            filled = Filled(instance, typed, fleet, {}, {})
             for run in filled.runs():
                 host, task = fleet.hosts[run.host], str(run.task_id)
                 filled.shown[task] = unmarked(host.ask("show", task))
@@ -272,6 +298,34 @@ def test_each_metric_of_the_contract_is_there(filled: Filled, metric: Metric) ->
         assert filled.query(f"{metric.prometheus_name}_sum{{{HOSTS}}}")
 
 
+TYPES: Final = {"counter": "counter", "histogram": "histogram", "updowncounter": "gauge", "gauge": "gauge"}
+"""Instrument to what Prometheus calls it."""
+UNITS: Final = {"s": "seconds", "By": "bytes", "micro_usd": "micro_usd"}
+"""Unit to what Prometheus calls it; what is only counted, such as `{token}`, has none."""
+
+
+def test_each_metric_of_the_contract_says_its_type_and_unit(filled: Filled) -> None:
+    """What arrives has the documented type and unit, in all series of a name, whatever the name says."""
+    url = filled.typed.url("prometheus") + "/api/v1/series"
+    pushed = [metric for metric in METRICS if metric not in ONLY_ON_PAGE]
+    expected: dict[str, set[tuple[str | None, str | None]]] = {
+        metric.name: {(TYPES[metric.instrument], UNITS.get(metric.unit))} for metric in pushed
+    }
+
+    def look() -> dict[str, set[tuple[str | None, str | None]]]:
+        series = ask(url, **{"match[]": f"{{{HOSTS}}}"})["data"]
+        return {
+            metric.name: {
+                (one.get("__type__"), one.get("__unit__"))
+                for one in series
+                if one["__name__"] == series_of(metric)
+            }
+            for metric in pushed
+        }
+
+    wait_for(look, expected)
+
+
 NOT_OURS: Final = (
     "target_info",
     "taskscope:",
@@ -284,8 +338,8 @@ NOT_OURS: Final = (
 of the HTTP server's own instrumentation."""
 
 
-def test_what_has_a_unit_or_counts_says_so_by_its_name(filled: Filled) -> None:
-    """Prometheus keeps no metadata of what is pushed: type and unit stand in its name, the contract's."""
+def test_no_metric_is_there_beside_the_contract(filled: Filled) -> None:
+    """Whatever the hosts push, but for what is named above, has a name of the contract."""
     url = filled.instance.url("prometheus") + "/api/v1/series"
     theirs = {series["__name__"] for series in ask(url, **{"match[]": f"{{{HOSTS}}}"})["data"]}
     parts = {
@@ -299,11 +353,10 @@ def test_what_has_a_unit_or_counts_says_so_by_its_name(filled: Filled) -> None:
 def test_what_is_derived_says_its_type_and_unit(filled: Filled) -> None:
     """What the gateway counts for foreign senders is scraped; its metadata is the contract's."""
     known = ask(filled.instance.url("prometheus") + "/api/v1/metadata")["data"]
-    types = {"counter": "counter", "histogram": "histogram", "updowncounter": "gauge", "gauge": "gauge"}
     derived = {metric: known[metric.prometheus_name] for metric in METRICS if metric.prometheus_name in known}
     assert len(derived) > 5
     assert {metric.name: {one["type"] for one in told} for metric, told in derived.items()} == {
-        metric.name: {types[metric.instrument]} for metric in derived
+        metric.name: {TYPES[metric.instrument]} for metric in derived
     }
 
 
