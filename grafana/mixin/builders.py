@@ -19,10 +19,6 @@ class Words(TypedDict, total=False):
     empty: Required[str]
     alerts: tuple[str, ...]
     steps: tuple[Step, ...]
-    columns: tuple[tuple[str, str], ...]
-    links: tuple[Link, ...]
-    is_stacked: bool
-    maximum: float
 
 
 def stat(
@@ -33,15 +29,51 @@ def stat(
 
 
 def chart(
-    title: str, *queries: Query, unit: str, width: int = 12, height: int = 8, **words: Unpack[Words]
+    title: str,
+    *queries: Query,
+    unit: str,
+    width: int = 12,
+    height: int = 8,
+    is_stacked: bool = False,
+    maximum: float | None = None,
+    **words: Unpack[Words],
 ) -> Panel:
     """Lines over time, from 0 up, so that a small change looks small."""
-    return Panel(title, "timeseries", queries, unit=unit, width=width, height=height, minimum=0, **words)
+    return Panel(
+        title,
+        "timeseries",
+        queries,
+        unit=unit,
+        minimum=0,
+        maximum=maximum,
+        is_stacked=is_stacked,
+        width=width,
+        height=height,
+        **words,
+    )
 
 
-def table(title: str, *queries: Query, width: int = 12, height: int = 8, **words: Unpack[Words]) -> Panel:
+def table(
+    title: str,
+    *queries: Query,
+    columns: tuple[tuple[str, str], ...],
+    links: tuple[Link, ...] = (),
+    width: int = 12,
+    height: int = 8,
+    **words: Unpack[Words],
+) -> Panel:
     """Rows; a column that has a unit has it from its query."""
-    return Panel(title, "table", queries, unit="none", width=width, height=height, **words)
+    return Panel(
+        title,
+        "table",
+        queries,
+        unit="none",
+        columns=columns,
+        links=links,
+        width=width,
+        height=height,
+        **words,
+    )
 
 
 def log(title: str, query: Query, *, height: int = 8, **words: Unpack[Words]) -> Panel:

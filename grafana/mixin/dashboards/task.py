@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Unpack
 
-from grafana.mixin.builders import lines, log, search, table
+from grafana.mixin.builders import Words, lines, log, search, table
 from grafana.mixin.panels import Page, Panel, Query, Row
 from grafana.mixin.queries import LINE, equals, field, logs, selected, span
 from grafana.mixin.tables import TO_TASK, TO_TRACE, columns
@@ -25,6 +25,13 @@ _THIS: Final = f'{span(attr.TASK_ID)} = "$task"'
 def _find(condition: str, *keys: str) -> Query:
     text = selected(f"{{ {_THIS} && {condition} }}" if condition else f"{{ {_THIS} }}", *keys)
     return search(text, *keys[:1])
+
+
+def _each(title: str, condition: str, *keys: str, width: int = 12, **words: Unpack[Words]) -> Panel:
+    """A table of the task's spans of one sort, with these attributes; a click on the time draws the trace."""
+    shown = columns("time", *keys, "duration")
+    found = _find(condition, *keys)
+    return table(title, found, width=width, height=10, columns=shown, links=TO_TRACE, **words)
 
 
 _END: Final = Row(
@@ -98,149 +105,75 @@ _DID: Final = Row(
             width=24,
             height=16,
         ),
-        table(
+        _each(
             "Steps",
-            _find(
-                f"{span(attr.STEP_KIND)} != nil",
-                attr.STEP_KIND,
-                attr.STEP_INDEX,
-                attr.STEP_ATTEMPT,
-                attr.STEP_OUTCOME,
-                attr.ERROR_TYPE,
-            ),
+            f"{span(attr.STEP_KIND)} != nil",
+            attr.STEP_KIND,
+            attr.STEP_INDEX,
+            attr.STEP_ATTEMPT,
+            attr.STEP_OUTCOME,
+            attr.ERROR_TYPE,
             description="Each step of each plan, and each diagnosis before one.",
             bad="A step begun again and again: the plan does not learn from its failure.",
             empty="no steps",
-            height=10,
-            columns=columns(
-                "time",
-                "name",
-                attr.STEP_INDEX,
-                attr.STEP_ATTEMPT,
-                attr.STEP_OUTCOME,
-                attr.ERROR_TYPE,
-                "duration",
-            ),
-            links=TO_TRACE,
         ),
-        table(
+        _each(
             "Plans",
-            _find(
-                f"{span(attr.PLAN_SOURCE)} != nil",
-                attr.PLAN_SOURCE,
-                attr.PLAN_REVISION,
-                attr.PLAN_REASON,
-                attr.PLAN_STEP_COUNT,
-                attr.ERROR_TYPE,
-            ),
+            f"{span(attr.PLAN_SOURCE)} != nil",
+            attr.PLAN_SOURCE,
+            attr.PLAN_REVISION,
+            attr.PLAN_REASON,
+            attr.PLAN_STEP_COUNT,
+            attr.ERROR_TYPE,
             description="Each plan: who made it, why, how many steps it has.",
             bad="Many revisions without a step that succeeded in between: it goes in circles.",
             empty="no plans",
-            height=10,
-            columns=columns(
-                "time",
-                attr.PLAN_REVISION,
-                attr.PLAN_SOURCE,
-                attr.PLAN_REASON,
-                attr.PLAN_STEP_COUNT,
-                "duration",
-            ),
-            links=TO_TRACE,
         ),
-        table(
+        _each(
             "Commands",
-            _find(
-                f"{span(attr.PROCESS_EXECUTABLE_NAME)} != nil",
-                attr.PROCESS_EXECUTABLE_NAME,
-                attr.PROCESS_PID,
-                attr.PROCESS_EXIT_CODE,
-                attr.ERROR_TYPE,
-            ),
+            f"{span(attr.PROCESS_EXECUTABLE_NAME)} != nil",
+            attr.PROCESS_EXECUTABLE_NAME,
+            attr.PROCESS_PID,
+            attr.PROCESS_EXIT_CODE,
+            attr.ERROR_TYPE,
             description="Programs that the task started. Their arguments and output are not recorded.",
             bad="An exit code that is not 0, or none: it was killed at its limit.",
             empty="no commands",
-            height=10,
-            columns=columns(
-                "time",
-                attr.PROCESS_EXECUTABLE_NAME,
-                attr.PROCESS_PID,
-                attr.PROCESS_EXIT_CODE,
-                attr.ERROR_TYPE,
-                "duration",
-            ),
-            links=TO_TRACE,
         ),
-        table(
+        _each(
             "Retrievals",
-            _find(
-                equals(attr.GEN_AI_OPERATION_NAME, RETRIEVAL),
-                attr.GEN_AI_DATA_SOURCE_ID,
-                attr.RETRIEVAL_MODE,
-                attr.GEN_AI_RETRIEVAL_TOP_K,
-                attr.RETRIEVAL_CANDIDATES,
-                attr.RETRIEVAL_RESULTS,
-            ),
+            equals(attr.GEN_AI_OPERATION_NAME, RETRIEVAL),
+            attr.GEN_AI_DATA_SOURCE_ID,
+            attr.RETRIEVAL_MODE,
+            attr.GEN_AI_RETRIEVAL_TOP_K,
+            attr.RETRIEVAL_CANDIDATES,
+            attr.RETRIEVAL_RESULTS,
             description="Each search for passages or skills: how many were asked for, looked at, found.",
             bad="No results: the plan after it is made blindly.",
             empty="no retrievals",
-            height=10,
-            columns=columns(
-                "time",
-                attr.GEN_AI_DATA_SOURCE_ID,
-                attr.RETRIEVAL_MODE,
-                attr.GEN_AI_RETRIEVAL_TOP_K,
-                attr.RETRIEVAL_CANDIDATES,
-                attr.RETRIEVAL_RESULTS,
-                "duration",
-            ),
-            links=TO_TRACE,
         ),
-        table(
+        _each(
             "Memory",
-            _find(
-                equals(attr.GEN_AI_OPERATION_NAME, SEARCH_MEMORY, UPSERT_MEMORY),
-                attr.GEN_AI_OPERATION_NAME,
-                attr.GEN_AI_MEMORY_STORE_ID,
-                attr.GEN_AI_MEMORY_RECORD_COUNT,
-            ),
+            equals(attr.GEN_AI_OPERATION_NAME, SEARCH_MEMORY, UPSERT_MEMORY),
+            attr.GEN_AI_OPERATION_NAME,
+            attr.GEN_AI_MEMORY_STORE_ID,
+            attr.GEN_AI_MEMORY_RECORD_COUNT,
             description="What was remembered, and what was written down for the next time.",
             bad="Never any records: nothing is learned from earlier tasks.",
             empty="no use of memory",
-            height=10,
-            columns=columns(
-                "time",
-                attr.GEN_AI_OPERATION_NAME,
-                attr.GEN_AI_MEMORY_STORE_ID,
-                attr.GEN_AI_MEMORY_RECORD_COUNT,
-                "duration",
-            ),
-            links=TO_TRACE,
         ),
-        table(
+        _each(
             "Tools and skills",
-            _find(
-                f"{span(attr.GEN_AI_TOOL_NAME)} != nil",
-                attr.GEN_AI_TOOL_NAME,
-                attr.GEN_AI_SKILL_NAME,
-                attr.SKILL_OUTCOME,
-                attr.TOOL_OUTPUT_SIZE,
-                attr.TOOL_OUTPUT_TRUNCATED,
-                attr.ERROR_TYPE,
-            ),
+            f"{span(attr.GEN_AI_TOOL_NAME)} != nil",
+            attr.GEN_AI_TOOL_NAME,
+            attr.GEN_AI_SKILL_NAME,
+            attr.SKILL_OUTCOME,
+            attr.TOOL_OUTPUT_SIZE,
+            attr.TOOL_OUTPUT_TRUNCATED,
+            attr.ERROR_TYPE,
             description="Each use of a tool, with the skill that it carried out.",
             bad="A skill that is `not_applicable` was chosen for nothing.",
             empty="no tools used",
-            height=10,
-            columns=columns(
-                "time",
-                attr.GEN_AI_TOOL_NAME,
-                attr.GEN_AI_SKILL_NAME,
-                attr.SKILL_OUTCOME,
-                attr.TOOL_OUTPUT_SIZE,
-                attr.ERROR_TYPE,
-                "duration",
-            ),
-            links=TO_TRACE,
         ),
     ),
 )
@@ -273,23 +206,21 @@ _SAID: Final = Row(
 _COST: Final = Row(
     "What did it cost?",
     (
-        table(
+        _each(
             "Calls of models",
-            _find(
-                f"{equals(attr.GEN_AI_OPERATION_NAME, CHAT, EMBEDDINGS)} && {span(attr.LLM_MODE)} != nil",
-                attr.GEN_AI_REQUEST_MODEL,
-                attr.GEN_AI_RESPONSE_MODEL,
-                attr.LLM_MODE,
-                attr.LLM_RETRY_COUNT,
-                attr.GEN_AI_USAGE_INPUT_TOKENS,
-                attr.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
-                attr.GEN_AI_USAGE_OUTPUT_TOKENS,
-                attr.COST_STATUS,
-                attr.COST_MICRO_USD,
-                attr.COST_UNKNOWN_REASON,
-                attr.COST_PRICE_VERSION,
-                attr.ERROR_TYPE,
-            ),
+            f"{equals(attr.GEN_AI_OPERATION_NAME, CHAT, EMBEDDINGS)} && {span(attr.LLM_MODE)} != nil",
+            attr.GEN_AI_REQUEST_MODEL,
+            attr.GEN_AI_RESPONSE_MODEL,
+            attr.LLM_MODE,
+            attr.LLM_RETRY_COUNT,
+            attr.GEN_AI_USAGE_INPUT_TOKENS,
+            attr.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
+            attr.GEN_AI_USAGE_OUTPUT_TOKENS,
+            attr.COST_STATUS,
+            attr.COST_MICRO_USD,
+            attr.COST_UNKNOWN_REASON,
+            attr.COST_PRICE_VERSION,
+            attr.ERROR_TYPE,
             description=(
                 "Each call with its tokens and its cost in millionths of a dollar. Replayed calls cost "
                 "nothing."
@@ -297,24 +228,6 @@ _COST: Final = Row(
             bad="Status `unknown`: the call cost something, and nobody knows what; the reason says why.",
             empty="no LLM calls",
             width=24,
-            height=10,
-            columns=columns(
-                "time",
-                attr.GEN_AI_REQUEST_MODEL,
-                attr.GEN_AI_RESPONSE_MODEL,
-                attr.LLM_MODE,
-                attr.LLM_RETRY_COUNT,
-                attr.GEN_AI_USAGE_INPUT_TOKENS,
-                attr.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
-                attr.GEN_AI_USAGE_OUTPUT_TOKENS,
-                attr.COST_STATUS,
-                attr.COST_MICRO_USD,
-                attr.COST_UNKNOWN_REASON,
-                attr.COST_PRICE_VERSION,
-                attr.ERROR_TYPE,
-                "duration",
-            ),
-            links=TO_TRACE,
             alerts=("TaskscopeCallsUnpriced",),
         ),
     ),
