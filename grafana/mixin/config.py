@@ -114,11 +114,24 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """Where a panel changes its colour without an alert."""
+
+    tasks_failed_in_a_row: int = 1
+    """Tasks. One failure is worth a look, not a call at night."""
+    tasks_failed_share: float = 0.25
+    """Share of the tasks that ended: half of what fires."""
+    records_unaccounted: int = 1
+    """Records. The sums of the accounting are exact: any gap is a fault of ours."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """What the generators are called with."""
 
     limits: Limits = field(default_factory=Limits)
     windows: Windows = field(default_factory=Windows)
+    marks: Marks = field(default_factory=Marks)
 
 
 CONFIG: Final = Config()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections import Counter
+from dataclasses import fields
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -19,6 +23,7 @@ from .pages import PAGES, PROVISIONING, SOURCES, panels_of, variables_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SOURCES_OF_PAGES: Final = sorted((ROOT / "mixin" / "dashboards").glob("*.py"))
 GRAFANA: Final = re.compile(r"\$\{__[^}]*\}|\$__\w+")
 """What Grafana fills in itself."""
 
@@ -118,6 +123,51 @@ def test_thresholds_are_those_of_the_alerts() -> None:
         one for group in build_groups(CONFIG) for one in group.alerts if one.name == "TaskscopeTaskSilent"
     )
     assert [step.value for step in silence.steps] == [alert.limit]
+
+
+@pytest.mark.parametrize("path", SOURCES_OF_PAGES, ids=lambda path: path.stem)
+def test_thresholds_are_those_of_the_config(path: Path) -> None:
+    """No panel has a threshold of its own: all stand in one file, with their reasons."""
+    calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    steps = [ast.unparse(call.args[0]) for call in calls if ast.unparse(call.func) == "Step"]
+    assert [value for value in steps if not re.fullmatch(r"CONFIG\.\w+\.\w+", value)] == []
+
+
+def test_no_mark_is_forgotten() -> None:
+    """Each mark of the config colours a panel: another number makes another page."""
+    read = "".join(path.read_text() for path in SOURCES_OF_PAGES)
+    assert [own.name for own in fields(CONFIG.marks) if f"CONFIG.marks.{own.name}" not in read] == []
+
+
+@every_page
+def test_lines_have_names(uid: str) -> None:
+    """Each line of a chart and each bar of a timeline is named by its labels, or by a word where it is alone.
+
+    Grafana's own choice of a name, `__auto`, is all labels.
+    """
+    drawn = [panel for panel in panels_of(PAGES[uid]) if panel["type"] in {"timeseries", "state-timeline"}]
+    lines = [(panel["title"], query) for panel in drawn for query in panel["targets"] if "expr" in query]
+    assert [title for title, query in lines if query["legendFormat"] == "__auto"] == []
+
+
+@every_page
+def test_pages_and_rows_carry_their_questions(uid: str) -> None:
+    """A page's description and the title of each row are questions; no panel stands outside of a row."""
+    page = PAGES[uid]
+    rows = [panel["title"] for panel in page["panels"] if panel["type"] == "row"]
+    assert page["panels"][0]["type"] == "row"
+    assert [text for text in (page["description"], *rows) if not text.endswith("?")] == []
+
+
+@every_page
+def test_no_query_is_asked_twice(uid: str) -> None:
+    """Two panels of one kind on one page do not ask the same: they would say the same twice."""
+    asked = [
+        (panel["type"], query.get("expr") or query["query"])
+        for panel in panels_of(PAGES[uid])
+        for query in panel["targets"]
+    ]
+    assert [one for one, count in Counter(asked).items() if count > 1] == []
 
 
 def test_alerts_that_panels_name_exist() -> None:

@@ -87,7 +87,10 @@ _RUNNING: Final = Row(
             description="Tasks of one kind on one host that failed or died since the last that did not.",
             bad="Nothing of that kind succeeds any more; look at the newest of them.",
             empty="no tasks",
-            steps=(Step(1, "yellow"), Step(CONFIG.limits.tasks_failed_in_a_row, "red")),
+            steps=(
+                Step(CONFIG.marks.tasks_failed_in_a_row, "yellow"),
+                Step(CONFIG.limits.tasks_failed_in_a_row, "red"),
+            ),
             alerts=("TaskscopeTasksFailingInARow",),
         ),
         stat(
@@ -107,7 +110,7 @@ _RUNNING: Final = Row(
             unit="percentunit",
             empty="no tasks ended",
             steps=(
-                Step(CONFIG.limits.tasks_failed_share / 2, "yellow"),
+                Step(CONFIG.marks.tasks_failed_share, "yellow"),
                 Step(CONFIG.limits.tasks_failed_share, "red"),
             ),
             alerts=("TaskscopeTasksFailing",),

@@ -102,7 +102,7 @@ _RECORDS: Final = Row(
             description="The greatest gap in the equation above, over all hosts, signals and destinations.",
             bad="Anything but 0 is a fault of ours.",
             empty=_NONE,
-            steps=(Step(1, "red"),),
+            steps=(Step(CONFIG.marks.records_unaccounted, "red"),),
             height=8,
         ),
         chart(
