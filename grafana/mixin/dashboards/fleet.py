@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Unpack
 
-from grafana.mixin.builders import chart, instant, lines, log, percentiles, search, stat, table
+from grafana.mixin.builders import Words, chart, instant, lines, log, percentiles, search, stat, table
 from grafana.mixin.config import CONFIG
-from grafana.mixin.panels import Page, Query, Row, Step
+from grafana.mixin.panels import Page, Panel, Query, Row, Step
 from grafana.mixin.queries import (
     SCOPE,
     among,
@@ -21,6 +21,7 @@ from grafana.mixin.queries import (
     ratio,
     select,
     selected,
+    span,
     spans,
     total,
 )
@@ -53,6 +54,14 @@ _TASK_KEYS: Final = (
     attr.TASK_COST_MICRO_USD,
     attr.TASK_COST_UNPRICED_CALLS,
 )
+
+
+def _tasks(title: str, *conditions: str, **words: Unpack[Words]) -> Panel:
+    """A table of the tasks that meet the conditions and are of the chosen kinds; a click opens one."""
+    chosen = spans(_TASK, *conditions, f'{span(attr.TASK_KIND)} =~ "$kind"')
+    found = search(selected(chosen, *_TASK_KEYS), attr.TASK_ID, attr.TASK_KIND, attr.TASK_OUTCOME)
+    return table(title, found, columns=task_columns(), links=TO_TASK, width=24, height=10, **words)
+
 
 _RUNNING: Final = Row(
     "Is it running?",
@@ -243,42 +252,21 @@ _WORSE: Final = Row(
 _WHICH: Final = Row(
     "Which task was it?",
     (
-        table(
+        _tasks(
             "Latest tasks",
-            search(
-                selected(spans(_TASK, f'{"span." + attr.TASK_KIND} =~ "$kind"'), *_TASK_KEYS),
-                attr.TASK_ID,
-                attr.TASK_KIND,
-                attr.TASK_OUTCOME,
-            ),
             description=(
                 "The newest tasks that ended or are recovered, of those that sampling kept. A click opens "
                 "one."
             ),
             bad="Outcome and error say how it ended.",
             empty="no tasks in Tempo",
-            width=24,
-            height=10,
-            columns=task_columns(),
-            links=TO_TASK,
         ),
-        table(
+        _tasks(
             "Tasks that failed or died",
-            search(
-                selected(
-                    spans(_TASK, equals(attr.TASK_OUTCOME, *_BAD), f'{"span." + attr.TASK_KIND} =~ "$kind"'),
-                    *_TASK_KEYS,
-                ),
-                attr.TASK_ID,
-                attr.TASK_OUTCOME,
-            ),
+            equals(attr.TASK_OUTCOME, *_BAD),
             description="The same, only those that failed or whose process died.",
             bad="Each is worth a look: its waterfall and its last lines say where it broke.",
             empty="no task failed",
-            width=24,
-            height=10,
-            columns=task_columns(),
-            links=TO_TASK,
             alerts=("TaskscopeTasksFailing", "TaskscopeTasksInterrupted"),
         ),
     ),
