@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from coding_agent import interrupts
+from coding_agent import identity, interrupts
 from coding_agent.errors import ToolFailedError, ToolMissingError
 from coding_agent.records import Command, CommandResult
 
@@ -123,6 +123,7 @@ def _allowed_seconds(timeout: float | None, limits: Limits | None) -> float | No
 def _spawn(command: Command, root: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     # A stale .pyc made an edit of the same length within one second run the old code, and bisect lie.
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    environment[identity.VARIABLE] = identity.own_word()
     folder = root / command.cwd
     if not folder.is_dir():
         message = f"cannot run {command.argv!r}: its folder {str(folder)!r} does not exist"

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from coding_agent import interrupts
 
+from ._leftovers import clear_up, marked
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,18 +29,23 @@ _SMALLEST_ROOM_BYTES = 16 * 1024 * 1024
 def reserved_folder(home: Path, task_id: str, *, should_keep: bool) -> Iterator[Path]:
     """Make `$home/work/<task id>`, or with a number behind it where that exists; remove it unless kept.
 
-    Where the home's disk is as good as full it is made among the temporary files, if there is room.
+    Where the home's disk is as good as full it is made among the temporary files, if there is room. What
+    killed agents left in the home is cleared up first.
     """
+    clear_up(home / "work", remove_tree)
     place = _find_place(home)
     folder = _make_folder(place, task_id)
     try:
-        yield folder
+        with marked(folder, should_keep=should_keep):
+            try:
+                yield folder
+            finally:
+                if not should_keep:
+                    with interrupts.held_back():  # who is in a hurry presses Ctrl-C twice
+                        remove_tree(folder)
     finally:
-        if not should_keep:
-            with interrupts.held_back():  # who is in a hurry presses Ctrl-C twice
-                remove_tree(folder)
-                if place.parent != home:  # made for this folder alone
-                    place.rmdir()
+        if not should_keep and place.parent != home:  # made for this folder alone
+            place.rmdir()
 
 
 def remove_tree(folder: Path) -> None:
