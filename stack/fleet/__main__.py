@@ -39,6 +39,7 @@ def main() -> int:
     try:
         with Fleet(folder, options.otlp, interval=options.interval) as fleet:
             fleet.serve()
+            fleet.fall_ill()
             fleet.fill(chosen, copies=options.copies, tell=lambda run: _print_run(run, began))
             text = json.dumps(fleet.manifest(), indent=1)
             (folder / "manifest.json").write_text(text + "\n")
@@ -47,12 +48,15 @@ def main() -> int:
         _say(f"fleet: {error}")
         return 1
     except KeyboardInterrupt:
+        _say("fleet: cut short; services and tasks are ended")
         return 130
-    _say(f"fleet: {time.monotonic() - began:.0f} s; what was done is in {folder / 'manifest.json'}")
-    return 0 if all(run.is_as_expected for run in fleet.runs) else 1
+    wrong = sum(not run.is_as_expected for run in fleet.runs)
+    end = f"{wrong} of them not as it was made to" if wrong else "all as they were made to"
+    _say(f"fleet: {len(fleet.runs)} runs ended, {end}; they stand in {folder / 'manifest.json'}")
+    return 1 if wrong else 0
 
 
-_ROW = "{:>6}  {:<13} {:<5} {:<12} {:<20} {:>13} {:>10}  {}"
+_ROW = "{:>6}  {:<16} {:<5} {:<12} {:<20} {:>13} {:>10}  {}"
 
 
 def _print_run(run: Run, began: float) -> None:
@@ -90,7 +94,7 @@ def _listens(url: str) -> bool:
 def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m stack.fleet", description=__doc__)
     agent = f"http://{HOST}:{load_ports()['agent']['otlp_http']}"
-    scenarios = "\n".join(f"  {one.name:<13} {one.purpose}" for one in STANDARD)
+    scenarios = "\n".join(f"  {one.name:<16} {one.purpose}" for one in STANDARD)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = f"scenarios:\n{scenarios}"
     parser.add_argument(

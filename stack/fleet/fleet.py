@@ -17,6 +17,8 @@ from .scenarios import STANDARD, Scenario
 if TYPE_CHECKING:
     from .runs import Run
 
+_DOWN: Final = Fault(status=503, headers={"Retry-After": "1"}, times=10_000)
+"""A backend that is down, until its faults are taken away."""
 _REFUSED: Final = "search_memory"
 """Spans that the picky backend does not take: one of each task."""
 
@@ -24,38 +26,32 @@ _REFUSED: Final = "search_memory"
 class Fleet:
     """Two hosts that send to one address; open as a context manager, whose end ends what still runs.
 
-    The ill host has two more destinations: a picky one, that refuses some records, and one where nobody
-    listens. Its service loses git once its checks have passed.
+    The ill host has two more destinations, and falls ill when it is told to: `picky` then refuses some
+    records, `away` does not take any, and its service does not find git.
     """
 
     def __init__(self, folder: Path, otlp_url: str, *, interval: float = 2.0, **settings: str) -> None:
         self.runs: list[Run] = []
         """What was done so far, in the order in which it ended."""
         self._open = ExitStack()
+        self._folder = folder
+        self._otlp_url = otlp_url
         folder.mkdir(parents=True, exist_ok=True)
         prices = folder / "prices.yaml"
         prices.write_text(PRICES)
-        picky = self._open.enter_context(OtlpSink(refuses=_is_refused))
-        picky.fail(Fault("partial", rejected=1, paths=("/v1/logs",)))
-        common = {
+        self._is_ill = False
+        self._picky = self._open.enter_context(OtlpSink(refuses=self._is_refused))
+        self._away = self._open.enter_context(OtlpSink())
+        self._common = {
             "AGENT_PRICES_FILE": str(prices),
             "HEALTHCHECK_INTERVAL": "2s",
             "OTEL_METRIC_EXPORT_INTERVAL": str(round(interval * 1000)),
             **settings,
         }
-        self.well = Host(
-            "well", folder / "well", otlp_url, OTEL_SERVICE_NAME="agents", COST_CAP_DAILY="1.5", **common
-        )
-        destinations = f"picky={picky.url},away=http://127.0.0.1:9"
-        self.ill = Host(
-            "ill",
-            folder / "ill",
-            otlp_url,
-            OTEL_SERVICE_NAME="nightly",
-            TASKSCOPE_DESTINATIONS=destinations,
-            **common,
-        )
-        self.hosts: Final = {host.name: host for host in (self.well, self.ill)}
+        self.hosts: Final[dict[str, Host]] = {}
+        self.well = self.add_host("well", OTEL_SERVICE_NAME="agents", COST_CAP_DAILY="1")
+        destinations = f"picky={self._picky.url},away={self._away.url}"
+        self.ill = self.add_host("ill", OTEL_SERVICE_NAME="nightly", TASKSCOPE_DESTINATIONS=destinations)
 
     def __enter__(self) -> Self:
         return self
@@ -63,13 +59,36 @@ class Fleet:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
+    def add_host(self, name: str, **settings: str) -> Host:
+        """One host more."""
+        self.hosts[name] = Host(name, self._folder / name, self._otlp_url, **self._common, **settings)
+        return self.hosts[name]
+
     def serve(self) -> None:
-        """Start both services, ask them something, and let the ill host's checks fail."""
-        for host in self.hosts.values():
+        """Start both services, and ask them something."""
+        for host in (self.well, self.ill):
             url = host.serve()
             for page in ("/metrics", "/health", "/tasks", "/nowhere"):
                 fetch(url + page)
+
+    def fall_ill(self) -> None:
+        """Let the ill host's checks fail, and those to whom it sends refuse what it has."""
+        self._is_ill = True
+        self._picky.fail(Fault("partial", rejected=1, paths=("/v1/logs",)))
+        self._away.fail(_DOWN)
         self.ill.take_git_away()
+
+    def recover(self) -> None:
+        """Put right what went wrong on both hosts, as the runbook says."""
+        self._is_ill = False
+        self._picky.forgive()
+        self._away.forgive()
+        self.ill.give_git_back()
+        self.ill.end_tasks()
+        self.ill.call("records", "--retry")
+        self.well.close()
+        self.well.environment["COST_CAP_DAILY"] = "100"
+        self.well.serve()
 
     def fill(
         self,
@@ -117,6 +136,5 @@ class Fleet:
             done += runs
         return done
 
-
-def _is_refused(record: Any) -> bool:
-    return str(getattr(record, "name", "")).startswith(_REFUSED)
+    def _is_refused(self, record: Any) -> bool:
+        return self._is_ill and str(getattr(record, "name", "")).startswith(_REFUSED)

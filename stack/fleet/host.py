@@ -41,8 +41,10 @@ class Host:
         folder.mkdir(parents=True)
         self._programs = folder / "programs"
         self._programs.mkdir()
-        (self._programs / "git").symlink_to(shutil.which("git") or "git")
+        self.give_git_back()
         self._running: list[subprocess.Popen[bytes]] = []
+        self._tasks: list[subprocess.Popen[bytes]] = []
+        """Those of them that are tasks."""
         self._repositories = 0
         self.environment = {key: value for key, value in os.environ.items() if not key.startswith(_OWN)}
         home = str(folder / "home")
@@ -75,7 +77,8 @@ class Host:
     def start_task(self, repository: Path, *options: str, **more: str) -> subprocess.Popen[bytes]:
         """Begin a task and leave it to itself."""
         command = ["run", "make the tests pass", "--repo", str(repository), *options]
-        return self._start(command, f"{repository.name}.log", more)
+        self._tasks.append(self._start(command, f"{repository.name}.log", more))
+        return self._tasks[-1]
 
     def run_agent(self, script: str, *arguments: str, **more: str) -> dict[str, Any]:
         """What one of the agents of `agents/` says when it ends: a line of JSON."""
@@ -125,25 +128,54 @@ class Host:
 
     def take_git_away(self) -> None:
         """Let the service's checks not find git any more; tasks still do."""
-        (self._programs / "git").unlink()
+        (self._programs / "git").unlink(missing_ok=True)
+
+    def give_git_back(self) -> None:
+        """Let the service's checks find git again."""
+        self.take_git_away()
+        (self._programs / "git").symlink_to(shutil.which("git") or "git")
 
     def ship(self) -> None:
         """Send what is left."""
-        command = [str(_BIN / "taskscope"), "ship", "--once"]
-        subprocess.run(command, **self._place({}), capture_output=True, timeout=PATIENCE, check=False)
+        self.call("ship", "--once")
+
+    def call(self, *command: str) -> None:
+        """Run a command to its end, whatever it says."""
+        subprocess.run(
+            [str(_BIN / "taskscope"), *command],
+            **self._place({}),
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    def kill(self) -> None:
+        """Let everything die at once, as when the machine loses its power."""
+        for process in self._running:
+            process.kill()
+            process.wait()
+        self._running.clear()
+
+    def end_tasks(self) -> None:
+        """End the tasks that are still open, as a person would."""
+        self._end(self._tasks)
 
     def close(self) -> None:
         """End what still runs, as a person would, and wait for it."""
-        for process in reversed(self._running):
+        self._end(self._running)
+
+    def _end(self, processes: Sequence[subprocess.Popen[bytes]]) -> None:
+        for process in reversed(processes):
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
-        for process in self._running:
+        for process in processes:
             try:
                 process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self._running.clear()
+        self._running = [process for process in self._running if process.poll() is None]
+        self._tasks = [process for process in self._tasks if process.poll() is None]
 
     def _start(self, command: Sequence[str], log: str, more: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with (self.folder / log).open("wb") as output:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Final
 
-from tests.providers import Answer, call_tool, chat_completion, completion_without_usage
+from tests.providers import (
+    Answer,
+    Received,
+    ScriptedProvider,
+    call_tool,
+    chat_completion,
+    completion_without_usage,
+    server_error,
+)
 
 PRICED: Final = "fleet-large"
 """The model that `PRICES` knows."""
@@ -63,3 +72,20 @@ def price_embedding(request: Mapping[str, object]) -> int:
     texts = request["input"]
     words = sum(len(str(text).split()) for text in (texts if isinstance(texts, list) else [texts]))
     return round(words * _EMBEDDING_USD)
+
+
+class SlowEmbedder(ScriptedProvider):
+    """Takes three seconds for each request."""
+
+    def answer(self, received: Received) -> Answer:
+        """Answer late."""
+        time.sleep(3.0)
+        return super().answer(received)
+
+
+class BrokenEmbedder(ScriptedProvider):
+    """Has no vectors for anybody."""
+
+    def answer(self, _received: Received) -> Answer:
+        """Say that it is the server's fault."""
+        return server_error()

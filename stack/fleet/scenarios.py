@@ -37,6 +37,7 @@ _CALL: Final = Expected(
     models.OUTPUT,
     models.MICRO_USD,
 )
+_EMBEDDER_FAILED: Final = Expected("succeeded", None, "unknown")
 _UNPRICED: Final = replace(_CALL, cost_status="unknown", micro_usd=None)
 
 
@@ -74,11 +75,35 @@ def searched(host: Host) -> list[Run]:
         return [first, _run(host, "searched", Expected("succeeded"), patients.LARGE, **settings)]
 
 
+def searched_in_vain(host: Host) -> list[Run]:
+    """An embedder that has no vectors for anybody: words alone must do."""
+    with models.BrokenEmbedder() as provider:
+        settings = {
+            "AGENT_EMBEDDER": f"openai:{models.EMBEDDER}",
+            "OPENAI_BASE_URL": provider.openai_url,
+        }
+        return [_run(host, "searched_in_vain", _EMBEDDER_FAILED, patients.LARGE, **settings)]
+
+
+def searched_long(host: Host) -> list[Run]:
+    """A dozen questions at once, to an embedder that takes three seconds for each."""
+    with models.SlowEmbedder() as provider:
+        said = host.run_agent("searcher.py", "12", OPENAI_BASE_URL=provider.openai_url)
+    return [_find_run(host, "searched_long", said["task_id"], Expected("succeeded"))]
+
+
 def expensive(host: Host) -> list[Run]:
-    """Two calls that cost more than the daily cap together, and a third that is not made any more."""
-    runs = [_ask(host, "expensive", _CALL, patients.COLON, [models.choose_skill()]) for _ in range(2)]
+    """A call that costs most of the daily cap."""
+    return [_ask(host, "expensive", _CALL, patients.COLON, [models.choose_skill()])]
+
+
+def over_cap(host: Host) -> list[Run]:
+    """Another call, which goes over the daily cap, and one that is not made any more."""
     refused_call = Expected("stopped", "budget_exceeded")
-    return [*runs, _ask(host, "expensive", refused_call, patients.COLON, [models.choose_skill()])]
+    return [
+        _ask(host, "over_cap", expected, patients.COLON, [models.choose_skill()])
+        for expected in (_CALL, refused_call)
+    ]
 
 
 def unpriced(host: Host) -> list[Run]:
@@ -109,7 +134,7 @@ def rate_limited(host: Host) -> list[Run]:
     """Calls that are refused for their rate until the client gives up."""
     expected = Expected("failed", "429", "unknown", 1)
     answers = [too_many_requests()] * _ENOUGH
-    return [_ask(host, "rate_limited", expected, patients.COLON, answers) for _ in range(3)]
+    return [_ask(host, "rate_limited", expected, patients.COLON, answers) for _ in range(4)]
 
 
 def retried(host: Host) -> list[Run]:
@@ -143,11 +168,10 @@ def stuck(host: Host) -> list[Run]:
 
 
 def own_agent(host: Host) -> list[Run]:
-    """An agent of somebody's own, with a step that it begins again."""
+    """An agent of somebody's own, with steps that it begins again and a fault in its telemetry."""
     said = host.run_agent("own.py")
-    found = next(task for task in host.find_tasks() if task["task_id"] == said["task_id"])
-    expected = Expected("succeeded", None, "no_llm_calls", 1, 5, 3)
-    return [_make_run(host, "own_agent", found, expected)]
+    expected = Expected("succeeded", None, "no_llm_calls", 2, 10, 6)
+    return [_find_run(host, "own_agent", said["task_id"], expected)]
 
 
 def foreign(host: Host) -> list[Run]:
@@ -187,6 +211,11 @@ def _run(
     return _make_run(host, name, said, expected)
 
 
+def _find_run(host: Host, name: str, task_id: str, expected: Expected) -> Run:
+    found = next(task for task in host.find_tasks() if task["task_id"] == task_id)
+    return _make_run(host, name, found, expected)
+
+
 def _make_run(host: Host, name: str, said: dict[str, Any], expected: Expected) -> Run:
     return Run(name, host.name, host.service, said["trace_id"], expected, said["task_id"])
 
@@ -203,14 +232,17 @@ STANDARD: Final = (
     _describe("needs_review", "well", needs_review),
     _describe("foreign", "well", foreign),
     _describe("own_agent", "well", own_agent),
+    _describe("searched_long", "well", searched_long),
+    _describe("over_cap", "well", over_cap),
     _describe("stuck", "ill", stuck),
     _describe("rate_limited", "ill", rate_limited),
     _describe("retried", "ill", retried),
+    _describe("llm_error", "ill", llm_error),
     _describe("needs_llm", "ill", needs_llm),
+    _describe("searched_in_vain", "ill", searched_in_vain),
     _describe("unpriced", "ill", unpriced),
     _describe("stopped", "ill", stopped),
     _describe("killed", "ill", killed),
-    _describe("llm_error", "ill", llm_error),
     _describe("failing", "ill", failing),
 )
 """In the order in which each host does them; the last ones leave a row of failures behind."""

@@ -1,7 +1,7 @@
-"""The scene of the proof of alerts: hosts, a provider, a vendor's backend, and what goes wrong with them.
+"""The scene of the proof of alerts: the real stack with shortened rules, and a fleet that sends to it.
 
-Every cause is a real one: tasks that fail, processes that are killed, a provider that limits, a backend that
-answers 503. No sample is written by hand.
+Every cause is a real one: runs of the fleet (`stack.fleet`), and what only a backend can do. No sample is
+written by hand.
 """
 
 from __future__ import annotations
@@ -9,42 +9,35 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
-import subprocess
-import sys
-import threading
 import time
 import urllib.parse
 import urllib.request
-from pathlib import Path
-from typing import IO, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import Counter, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import StatusCode
 
 from grafana.mixin.alerts.prometheus import render_rules
 from grafana.mixin.config import CONFIG
+from stack.fleet import SCENARIOS, Fleet
 from stack.instance import Instance
 from stack.programs import PROGRAMS
-from tests.providers.answers import Answer, chat_completion
-from tests.providers.server import Received, ScriptedProvider
 from tests.taskscope.otlp_sink import Fault, OtlpSink
 
 from .webhook import WebhookSink
 
-ROOT = Path(__file__).parents[2]
-SHORTER = 1 / 60
-TOKENS = {"priced": 300_000, "cheap": 1_000}
-"""Of each call: 0.30 and 0.001 USD at a dollar for a million."""
-CAP = "1"
-POISON = "poison"
-"""A kind of task whose records the vendor refuses."""
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WINDOWS = dataclasses.replace(
+    # Over which runs are counted: on a busy machine a few of them take longer than a sixtieth.
+    CONFIG.windows.scaled(1 / 60),
+    tasks_s=45.0,
+    calls_s=45.0,
+    retrieval_s=45.0,
+)
 SMALL_QUEUE = """\
 exporters:
   otlp_http/loki:
@@ -53,105 +46,14 @@ exporters:
       block_on_overflow: false
       batch: {min_size: 100000, max_size: 1000000}
 """
-"""Two requests of the agent tier fill more than half of it, and then not even one fits in."""
-
-
-class Provider(ScriptedProvider):
-    """Limits one model, is slow to embed, and answers the others with their usage."""
-
-    def answer(self, received: Received) -> Answer:
-        if received.path == "/v1/embeddings":
-            threading.Event().wait(3.0)  # a slow embedder is what is measured
-            return super().answer(received)
-        model = str(received.body["model"])
-        if model == "limited":
-            return Answer(429, '{"error": {"message": "slow down"}}', {"retry-after-ms": "1"})
-        tokens = TOKENS.get(model, 1)
-        usage = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
-        return chat_completion("done", model=model, usage=usage)
-
-
-class Host:
-    """A home and the program that runs in it."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "PYTHONPATH": str(ROOT),
-            "TASKSCOPE_HOME": str(folder / "home"),
-            "OTEL_SERVICE_NAME": folder.name,
-            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
-            **environment,
-        }
-        self._process: subprocess.Popen[str] | None = None
-
-    def start(self, *command: str, **environment: str) -> None:
-        """Start `taskscope` with arguments, or the program that takes commands when there are none."""
-        taskscope = str(Path(sys.executable).parent / "taskscope")
-        arguments = [taskscope, *command] if command else [sys.executable, "-m", "tests.stack.alert_host"]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                arguments,
-                cwd=self.folder,
-                env={**self.environment, **environment},
-                stdin=subprocess.PIPE,
-                stdout=log if command else subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        if not command:
-            self._await_answer()
-
-    def do(self, *lines: str) -> None:
-        """Have the program do something, and wait until it has."""
-        for line in lines:
-            stdin = self._pipe("stdin")
-            stdin.write(f"{line}\n")
-            stdin.flush()
-            self._await_answer()
-
-    def stop(self) -> None:
-        """Let it end in its own way: at the end of its input, or by SIGTERM."""
-        process = self._process
-        if process is not None and process.poll() is None:
-            if process.stdout is None:
-                process.terminate()
-            else:
-                self._pipe("stdin").close()
-            process.wait(30)
-        self._close_pipes()
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-        self._close_pipes()
-
-    def run(self, *arguments: str) -> int:
-        """Run a command of `taskscope` in this home to its end."""
-        command = [str(Path(sys.executable).parent / "taskscope"), *arguments]
-        with (self.folder / "log").open("ab") as log:
-            return subprocess.run(
-                command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, check=False
-            ).returncode
-
-    def _pipe(self, name: str) -> IO[str]:
-        pipe = getattr(self._process, name)
-        assert pipe is not None
-        return pipe  # type: ignore[no-any-return]
-
-    def _await_answer(self) -> None:
-        answer = self._pipe("stdout").readline()
-        assert answer == "done\n", (answer, (self.folder / "log").read_text()[-3000:])
-
-    def _close_pipes(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout) if self._process else ():
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+"""The gateway's: two requests of the agent tier fill more than half of it, and three do not fit in."""
+SMALL_REQUESTS = """\
+exporters:
+  otlp_grpc/gateway:
+    sending_queue:
+      batch: {max_size: 1200000}
+"""
+"""The agent tier's: below half of the queue, so that it fills before one does not fit in."""
 
 
 class Scene:
@@ -160,27 +62,13 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self._lives = contextlib.ExitStack()
         self.webhook = self._lives.enter_context(WebhookSink())
-        self.provider = self._lives.enter_context(Provider())
-        self.vendor = self._lives.enter_context(OtlpSink(refuses=self._refuses))
         self.logs = self._lives.enter_context(OtlpSink())
         """In the place of Loki, which the gateway's small queue for logs stands before."""
-        self.refuses_poison = True
         self.instance = self._make_instance(folder)
-        self._environment = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": self.instance.url("agent", "otlp_http"),
-            "PROVIDER_URL": self.provider.openai_url,
-            "TASKSCOPE_PRICES_FILE": str(self._write_prices(folder)),
-        }
-        self.worker = self._host(
-            folder / "worker",
-            TASKSCOPE_COST_CAP_DAILY=CAP,
-            TASKSCOPE_DESTINATIONS=f"vendor={self.vendor.url}",
-        )
-        self.doomed = self._host(folder / "doomed")
-        self.served = self._host(
-            folder / "served", TASKSCOPE_HEALTHCHECK_INTERVAL="1s", TASKSCOPE_METRICS_PORT="0"
-        )
-        self.small = self._host(folder / "small", TASKSCOPE_STORE_LIMIT="8MB")
+        self.fleet = Fleet(folder / "fleet", self.instance.url("agent", "otlp_http"), interval=1.0)
+        self._lives.enter_context(self.fleet)
+        self.lost = self.fleet.add_host("lost", OTEL_SERVICE_NAME="lost")
+        self.small = self.fleet.add_host("small", OTEL_SERVICE_NAME="small", TASKSCOPE_STORE_LIMIT="8MB")
 
     def __enter__(self) -> Self:
         return self
@@ -234,28 +122,26 @@ class Scene:
         for provider in (older, newer):
             provider.shutdown()
 
-    def fail_tasks_of_another_sender(self, number: int) -> None:
-        """An agent without Taskscope: OpenTelemetry's own SDK, and spans of the GenAI conventions."""
-        exporter = OTLPSpanExporter(endpoint=f"{self.instance.url('agent', 'otlp_http')}/v1/traces")
-        provider = TracerProvider(resource=Resource({"service.name": "foreign", "service.namespace": "shop"}))
-        provider.add_span_processor(BatchSpanProcessor(exporter))
-        tracer = provider.get_tracer("agent")
-        attributes = {"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": "answer"}
-        for _ in range(number):
-            with tracer.start_as_current_span("invoke_workflow answer", attributes=attributes) as span:
-                span.set_attribute("error.type", "TimeoutError")
-                span.set_status(StatusCode.ERROR)
-        provider.shutdown()
+    def fill(self, *names: str, host: str = "") -> None:
+        """Do scenarios of the fleet, where they belong or on one host."""
+        chosen = [SCENARIOS[name] for name in names]
+        if host:
+            chosen = [dataclasses.replace(one, host=host) for one in chosen]
+        wrong = [run for run in self.fleet.fill(chosen) if not run.is_as_expected]
+        assert wrong == []
 
     def _make_instance(self, folder: Path) -> Instance:
         rules = folder / "rules.yaml"
-        shortened = dataclasses.replace(CONFIG, windows=CONFIG.windows.scaled(SHORTER))
-        rules.write_text(render_rules(shortened), encoding="utf-8")
-        small = folder / "small-queue.yaml"
-        small.write_text(SMALL_QUEUE, encoding="utf-8")
+        rules.write_text(render_rules(dataclasses.replace(CONFIG, windows=WINDOWS)), encoding="utf-8")
+        queue, requests = folder / "small-queue.yaml", folder / "small-requests.yaml"
+        queue.write_text(SMALL_QUEUE, encoding="utf-8")
+        requests.write_text(SMALL_REQUESTS, encoding="utf-8")
         instance = Instance(
             folder / "stack",
-            configs={"gateway": (*PROGRAMS["gateway"].configs, small)},
+            configs={
+                "agent": (*PROGRAMS["agent"].configs, requests),
+                "gateway": (*PROGRAMS["gateway"].configs, queue),
+            },
             environment={
                 "TASKSCOPE_RULES": str(rules),
                 "TASKSCOPE_SCRAPE_INTERVAL": "1s",
@@ -268,23 +154,6 @@ class Scene:
         )
         self._lives.callback(instance.close)
         return instance
-
-    def _write_prices(self, folder: Path) -> Path:
-        path = folder / "prices.yaml"
-        same = {"base_url": self.provider.openai_url, "input": 1.0, "output": 1.0}
-        path.write_text(
-            json.dumps({"prices": [{"model": model, **same} for model in TOKENS]}), encoding="utf-8"
-        )
-        return path
-
-    def _host(self, folder: Path, **environment: str) -> Host:
-        host = Host(folder, {**self._environment, **environment})
-        self._lives.callback(host.stop)
-        return host
-
-    def _refuses(self, record: Any) -> bool:
-        values = (attribute.value.string_value for attribute in record.attributes)
-        return self.refuses_poison and POISON in values
 
 
 DOWN = Fault(status=503, headers={"Retry-After": "1"}, times=10_000)

@@ -1,6 +1,6 @@
 """Every alert through the real Prometheus and the real Alertmanager to a webhook, and back again.
 
-The rules are the committed ones with windows of a sixtieth; causes and senders are real (`alert_scene.py`).
+The rules are the committed ones with shorter windows; causes and senders are real (`alert_scene.py`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import pytest
 
 from grafana.mixin.alerts import build_groups
 from grafana.mixin.config import CONFIG
-from tests.taskscope.otlp_sink import Fault
+from stack.fleet import models
 
-from .alert_scene import DOWN, POISON, Scene
+from .alert_scene import DOWN, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,24 +25,24 @@ ALWAYS_FIRES = "TaskscopeWatchdog"
 PATIENCE = 120.0
 """Seconds until what was caused is told; alone on two cores it takes up to 20."""
 WHO: Mapping[str, dict[str, str]] = {
-    "TaskscopeTasksFailing": {"job": "worker", "taskscope_task_kind": "repair"},
-    "TaskscopeTasksFailingInARow": {"job": "worker", "taskscope_task_kind": "repair"},
-    "TaskscopeTaskSilent": {"job": "worker"},
-    "TaskscopeTasksInterrupted": {"job": "doomed", "taskscope_task_kind": "review"},
-    "TaskscopeHostSilent": {"job": "doomed"},
-    "TaskscopeCostNearCap": {"job": "worker"},
-    "TaskscopeCostCapReached": {"job": "worker"},
-    "TaskscopeCostForecast": {"job": "worker"},
-    "TaskscopeCallsUnpriced": {"job": "worker", "gen_ai_request_model": "unpriced"},
-    "TaskscopeLlmCallsFailing": {"job": "worker", "gen_ai_request_model": "limited"},
-    "TaskscopeLlmRateLimited": {"job": "worker", "gen_ai_request_model": "limited"},
-    "TaskscopeLlmRetrying": {"job": "worker", "gen_ai_request_model": "limited"},
-    "TaskscopeRetrievalSlow": {"job": "worker"},
-    "TaskscopeHealthFailing": {"job": "served", "taskscope_health_check": "config"},
-    "TaskscopeRecordsDropped": {"job": "worker", "taskscope_drop_reason": "refused"},
-    "TaskscopeInternalErrors": {"job": "worker", "error_type": "ZeroDivisionError"},
-    "TaskscopeRecordsQuarantined": {"job": "worker", "taskscope_destination": "vendor"},
-    "TaskscopeRecordsWaiting": {"job": "worker", "taskscope_destination": "vendor"},
+    "TaskscopeTasksFailing": {"job": "nightly", "taskscope_task_kind": "repair"},
+    "TaskscopeTasksFailingInARow": {"job": "nightly", "taskscope_task_kind": "repair"},
+    "TaskscopeTaskSilent": {"job": "nightly"},
+    "TaskscopeTasksInterrupted": {"job": "nightly", "taskscope_task_kind": "repair"},
+    "TaskscopeHostSilent": {"job": "lost"},
+    "TaskscopeCostNearCap": {"job": "agents"},
+    "TaskscopeCostCapReached": {"job": "agents"},
+    "TaskscopeCostForecast": {"job": "agents"},
+    "TaskscopeCallsUnpriced": {"job": "nightly", "gen_ai_request_model": models.UNPRICED},
+    "TaskscopeLlmCallsFailing": {"job": "nightly", "gen_ai_request_model": models.PRICED},
+    "TaskscopeLlmRateLimited": {"job": "nightly", "gen_ai_request_model": models.PRICED},
+    "TaskscopeLlmRetrying": {"job": "nightly", "gen_ai_request_model": models.PRICED},
+    "TaskscopeRetrievalSlow": {"job": "agents"},
+    "TaskscopeHealthFailing": {"job": "nightly", "taskscope_health_check": "git"},
+    "TaskscopeRecordsDropped": {"job": "nightly", "taskscope_drop_reason": "refused"},
+    "TaskscopeInternalErrors": {"job": "agents", "error_type": "ZeroDivisionError"},
+    "TaskscopeRecordsQuarantined": {"job": "nightly", "taskscope_destination": "picky"},
+    "TaskscopeRecordsWaiting": {"job": "nightly", "taskscope_destination": "away"},
     "TaskscopeStoreFilling": {"job": "small"},
     "TaskscopeCollectorRefusing": {"job": "collector-gateway", "signal": "logs"},
     "TaskscopeCollectorDropping": {"job": "collector-gateway", "exporter": "otlp_http/loki"},
@@ -76,11 +76,11 @@ class Proof:
     def _go_well(self) -> None:
         """Hosts at work, all backends up: nothing fires but what always does."""
         scene = self._scene
-        scene.served.start("serve")
-        scene.worker.start()
-        scene.worker.do("succeed repair", "call cheap")
-        scene.wait_for('taskscope_llm_cost_micro_usd_total{job="worker"}')
-        scene.wait_for('taskscope_health_check_timestamp_seconds{job="served"}')
+        scene.fleet.serve()
+        scene.fill("good")
+        scene.fill("good", host="ill")
+        scene.wait_for('taskscope_task_executions_total{job="agents"}')
+        scene.wait_for('taskscope_health_check_timestamp_seconds{job="nightly"}')
         scene.wait_for("absent(up == 0)")
         fired = scene.ask('max_over_time(ALERTS{alertstate="firing"}[10m])')
         # Programs that start one after the other are down in the eyes of the first.
@@ -90,29 +90,24 @@ class Proof:
         """Let go wrong what can go wrong at once."""
         scene = self._scene
         scene.logs.fail(DOWN)
-        scene.doomed.start()
-        scene.doomed.do("open review")
-        scene.wait_for('taskscope_task_silence_max_seconds{job="doomed"} > 0')
-        scene.doomed.kill()
-        scene.vendor.fail(Fault("partial", rejected=1, paths=("/v1/traces",)))
-        scene.worker.do("open report", "add_faulty_processor", "succeed review 3")
-        scene.small.start()
-        scene.small.do("flood 6000")
-        (scene.served.folder / ".agent.yml").write_text("log_level: loud\n")
+        scene.fleet.fall_ill()
+        scene.fill("stuck", host="lost")
+        scene.wait_for('taskscope_task_silence_max_seconds{job="lost"} > 0')
+        scene.lost.kill()
+        scene.small.run_agent("chatty.py", "6000", "0")
+        scene.fleet.well.run_agent("chatty.py", "0", "6000")
         scene.send_deltas_of_one_identity()
-        scene.fail_tasks_of_another_sender(6)
-        # Within a quarter of a minute on a busy machine too: twice as many as it takes.
-        scene.worker.do("call priced 3", "call unpriced", "retrieve 20")
-        scene.worker.do("call limited 12", "fail repair 6", f"fail {POISON}", "log 6000")
+        scene.fill(
+            *("expensive", "searched_long", "own_agent", "foreign"),
+            *("stuck", "unpriced", "rate_limited", "llm_error", "killed"),
+        )
 
     def _go_on(self) -> None:
-        """What comes after the first: past the cap, home from the dead, a vendor that takes nothing."""
+        """What comes after the first: past the cap, home from the dead."""
         scene = self._scene
-        scene.worker.do("close", "succeed repair")
-        scene.vendor.fail(DOWN)
-        scene.worker.do("call priced")
-        assert scene.doomed.run("ship", "--once") == 0
-        self._wait_for_fire("TaskscopeCostCapReached", "TaskscopeTasksInterrupted", "TaskscopeRecordsWaiting")
+        scene.fill("over_cap")
+        scene.lost.ship()
+        self._wait_for_fire(*_LATER - {"TaskscopeBackendDown"})
 
     def _take_tempo_down(self) -> None:
         """While the small queue for logs is full, which would follow from it."""
@@ -130,14 +125,10 @@ class Proof:
         """What the runbook says."""
         scene = self._scene
         scene.logs.forgive()
-        scene.vendor.forgive()
-        scene.refuses_poison = False
-        assert scene.worker.run("records", "--retry") == 0
-        (scene.served.folder / ".agent.yml").unlink()
-        scene.small.stop()
-        scene.small.start("ship", TASKSCOPE_STORE_LIMIT="100MB")
-        scene.worker.stop()
-        scene.worker.start("ship", TASKSCOPE_COST_CAP_DAILY="100")
+        scene.fleet.recover()
+        scene.fill("good", host="ill")
+        scene.small.environment["TASKSCOPE_STORE_LIMIT"] = "100MB"
+        scene.small.serve()
 
     def _wait_for_fire(self, *names: str) -> None:
         """One patience for all of them; who was not told of is found by the tests."""
@@ -147,12 +138,7 @@ class Proof:
         self.webhook.wait_for(lambda told: all(told.is_over(name, WHO[name]) for name in names), PATIENCE)
 
 
-_LATER = {
-    "TaskscopeCostCapReached",
-    "TaskscopeTasksInterrupted",
-    "TaskscopeRecordsWaiting",
-    "TaskscopeBackendDown",
-}
+_LATER = {"TaskscopeCostCapReached", "TaskscopeBackendDown"}
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +158,7 @@ def test_an_alert_is_told_when_its_cause_comes_and_when_it_goes(name: str, proof
 
 def test_failures_of_senders_without_taskscope_are_told_too(proof: Proof) -> None:
     """What the gateway counts from their spans has the same names, so that the same rule sees them."""
-    who = {"job": "shop/foreign"}
+    who = {"job": "foreign-openinference"}
     assert proof.webhook.has_fired("TaskscopeTasksFailing", who)
     assert proof.webhook.is_over("TaskscopeTasksFailing", who)
 
