@@ -152,8 +152,7 @@ class Host:
     def kill(self) -> None:
         """Let everything die at once, as when the machine loses its power."""
         for process in self._running:
-            process.kill()
-            process.wait()
+            kill(process)
         self._running.clear()
 
     def end_tasks(self) -> None:
@@ -172,8 +171,7 @@ class Host:
             try:
                 process.wait(timeout=30)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                kill(process)
         self._running = [process for process in self._running if process.poll() is None]
         self._tasks = [process for process in self._tasks if process.poll() is None]
 
@@ -200,6 +198,29 @@ def wait_for(look: Callable[[], T | None], what: str) -> T:
             msg = f"after {PATIENCE:.0f} s it is still not so: {what}"
             raise FleetError(msg)
         time.sleep(0.2)
+    return found
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process, and after it what it started, which would outlive it."""
+    below = _find_below(process.pid)
+    process.kill()
+    process.wait()
+    for pid in below:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _find_below(pid: int) -> list[int]:
+    """The processes that a process started, and theirs."""
+    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+    rows = [tuple(map(int, line.split())) for line in table.stdout.splitlines()]
+    found, wanted = [], [pid]
+    while wanted:
+        parent = wanted.pop()
+        below = [one for one, its_parent in rows if its_parent == parent]
+        found += below
+        wanted += below
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from stack.fleet import models, patients
 from tests.providers import Answer, ScriptedProvider, refused, server_error, too_many_requests
 
-from .host import Host, wait_for
+from .host import Host, kill, wait_for
 from .runs import Expected, Run
 
 Act = Callable[[Host], list[Run]]
@@ -152,8 +152,7 @@ def killed(host: Host) -> list[Run]:
     repository = host.make_repository(patients.SLOW)
     process = host.start_task(repository)
     wait_for(lambda: host.is_testing(repository), "the task that is to be killed is at its tests")
-    process.kill()
-    process.wait()
+    kill(process)
     found = wait_for(lambda: host.find_task(repository), "the killed task is in the ledger")
     return [_make_run(host, "killed", found, Expected("interrupted", "interrupted"))]
 

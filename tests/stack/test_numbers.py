@@ -17,6 +17,7 @@ import pytest
 
 from stack.fleet.agents import foreign
 from stack.fleet.agents.foreign import CACHED, COST, INPUT, OUTPUT
+from stack.fleet.host import kill
 from taskscope.semconv import metrics
 from tests.coding_agent.repositories import make_repository
 from tests.providers import ScriptedProvider, call_tool, chat_completion
@@ -139,11 +140,8 @@ class Host:
 
     def kill(self, process: subprocess.Popen[bytes], mark: Path) -> None:
         wait_for(mark.exists, expected=True)
-        below = find_below(process.pid)
-        os.kill(process.pid, signal.SIGKILL)
+        kill(process)
         process.communicate()
-        for pid in below:
-            os.kill(pid, signal.SIGKILL)
 
     def taskscope(self, *arguments: str) -> None:
         subprocess.run(
@@ -154,19 +152,6 @@ class Host:
             capture_output=True,
             timeout=PATIENCE,
         )
-
-
-def find_below(pid: int) -> list[int]:
-    """The processes that a process started, and theirs."""
-    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
-    rows = [tuple(map(int, line.split())) for line in table.stdout.splitlines()]
-    found, wanted = [], [pid]
-    while wanted:
-        parent = wanted.pop()
-        below = [one for one, its_parent in rows if its_parent == parent]
-        found += below
-        wanted += below
-    return found
 
 
 def start_crew(endpoint: str) -> list[subprocess.Popen[bytes]]:
