@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from stack.errors import NotReadyError
+from stack.places import ROOT
 from stack.programs import find_binary, find_collector_configs
 
 from .otlp import wait_for
@@ -157,7 +159,28 @@ def test_deltas_of_others_become_cumulative_and_cumulative_ones_pass(instance: I
             wait_for(functools.partial(read_points, sinks, name), expected)
 
 
-README = (Path(__file__).resolve().parents[2] / "collector" / "README.md").read_text(encoding="utf-8")
+COLLECTOR = ROOT / "collector"
+COMPONENTS = ("receivers", "processors", "exporters", "connectors", "extensions")
+FOR_TESTS = {("exporters", "debug")}
+"""What tests and the benchmark of the gateway end in."""
+
+
+def test_each_component_that_is_built_is_used() -> None:
+    """What no file of the Collector configures is only more to fetch, to build and to trust."""
+    told = subprocess.run([find_binary("taskscope-collector"), "components"], capture_output=True, check=True)
+    components = yaml.safe_load(told.stdout)
+    built = {(kind, component["name"]) for kind in COMPONENTS for component in components[kind]}
+    files = [path for path in COLLECTOR.rglob("*.yaml") if path.name != "builder.yaml"]
+    used = {
+        (kind, name.partition("/")[0])
+        for config in (yaml.safe_load(path.read_text()) for path in files)
+        for kind in COMPONENTS
+        for name in config.get(kind, {})
+    }
+    assert built - used == FOR_TESTS
+
+
+README = (COLLECTOR / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_commands_of_the_readme_name_valid_configurations(instance: Instance, tmp_path: Path) -> None:

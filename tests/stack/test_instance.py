@@ -42,13 +42,13 @@ extensions:
 receivers:
   otlp: {protocols: {grpc: {endpoint: "${env:TASKSCOPE_%(tier)s_OTLP_GRPC}"}}}
 exporters:
-  nop:
+  debug:
 service:
   extensions: [health_check]
   telemetry: {metrics: {readers: [pull: {exporter: {prometheus: {
     host: "${env:TASKSCOPE_%(tier)s_METRICS_HOST}", port: "${env:TASKSCOPE_%(tier)s_METRICS_PORT}"}}}]}}
   pipelines:
-    traces: {receivers: [otlp], exporters: [nop]}
+    traces: {receivers: [otlp], exporters: [debug]}
 """
 
 
