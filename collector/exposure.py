@@ -1,24 +1,21 @@
-"""The check before a start: nobody beyond this host gets in without a certificate and a token.
+"""What of a Collector other hosts reach, and whether it asks them for a certificate and a token.
 
-`python -m collector.exposure --config=FILE ...`, with the arguments of the Collector, reads the files as it
-does: merged, with the environment's variables. It names each listener that other hosts reach without both,
-and fails when there is one. Container networks whose ports are published on loopback alone do not need it.
+The Collector itself says with what it would run (`print-config`): files merged, variables, `--set` and
+defaults put in. Container networks whose ports are published on loopback alone need no such check.
 """
 
 from __future__ import annotations
 
-import argparse
 import ipaddress
-import os
-import re
-import sys
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-_VARIABLE = re.compile(r"\$\{env:(\w+)(?::-([^}]*))?\}")
+
+class UnreadableError(ValueError):
+    """The Collector cannot make a configuration of its arguments."""
 
 
 class Listener(NamedTuple):
@@ -47,75 +44,44 @@ class Listener(NamedTuple):
         return missing if auth.get("authenticator") else [*missing, "a token"]
 
 
-def load(configs: Sequence[Path], environment: Mapping[str, str]) -> dict[str, Any]:
-    """What the Collector makes of these files: maps merged, lists replaced, variables put in."""
-    merged: dict[str, Any] = {}
-    for path in configs:
-        _merge(merged, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    expanded: dict[str, Any] = _expand(merged, environment)
-    return expanded
+def resolve(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
+    """The configuration that the Collector of this start line would run with; it is not started.
+
+    UnreadableError with the Collector's own reason where there is none.
+    """
+    program, *arguments = command
+    asked = subprocess.run(
+        # Whether it is valid is for the start itself to say.
+        [program, "print-config", "--validate=false", *arguments],
+        env=dict(environment), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if asked.returncode:
+        raise UnreadableError(asked.stderr.strip())
+    resolved: dict[str, Any] = yaml.safe_load(asked.stdout)
+    return resolved
 
 
 def find_listeners(config: Mapping[str, Any]) -> Iterator[Listener]:
     """All that listens: receivers, health, metrics to be scraped, the Collector's own."""
-    for name, receiver in config.get("receivers", {}).items():
-        for protocol, settings in ((receiver or {}).get("protocols") or {}).items():
-            yield _listener(f"receivers/{name}/{protocol}", settings)
-    for name, extension in config.get("extensions", {}).items():
-        if name.partition("/")[0] == "health_check":
-            yield _listener(f"extensions/{name}", extension)
-    for name, exporter in config.get("exporters", {}).items():
-        if name.partition("/")[0] == "prometheus":
-            yield _listener(f"exporters/{name}", exporter)
-    telemetry = config.get("service", {}).get("telemetry", {}).get("metrics", {})
-    for reader in telemetry.get("readers", ()):
-        pulled = reader.get("pull", {}).get("exporter", {}).get("prometheus")
-        if pulled:
-            yield Listener("service/telemetry/metrics", f"{pulled.get('host', '')}:{pulled.get('port')}", {})
+    for name, receiver in config["receivers"].items():
+        for protocol, settings in (receiver.get("protocols") or {}).items():
+            if settings:
+                yield Listener(f"receivers/{name}/{protocol}", settings["endpoint"], settings)
+    for kind, wanted in (("extensions", "health_check"), ("exporters", "prometheus")):
+        for name, settings in config[kind].items():
+            if name.partition("/")[0] == wanted:
+                yield Listener(f"{kind}/{name}", settings["endpoint"], settings)
+    for reader in config["service"]["telemetry"]["metrics"]["readers"]:
+        own = reader.get("pull", {}).get("exporter", {}).get("prometheus")
+        if own:
+            yield Listener("service/telemetry/metrics", f"{own['host']}:{own['port']}", {})
 
 
-def find_exposed(configs: Sequence[Path], environment: Mapping[str, str]) -> list[str]:
-    """A sentence for each listener that others reach without certificate and token."""
+def find_exposed(command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each listener that others would reach without certificate and token."""
     return [
-        f"{one.place} listens at {one.address}, beyond this host, without {' and '.join(one.lacks)}"
-        for one in find_listeners(load(configs, environment))
+        f"{one.place} listens at {one.address}, beyond this host, without {' and '.join(one.lacks)}; "
+        "move it to 127.0.0.1, or let it ask for both as collector/overlays/tls.yaml does"
+        for one in find_listeners(resolve(command, environment))
         if not one.is_local and one.lacks
     ]
-
-
-def _listener(place: str, settings: Mapping[str, Any] | None) -> Listener:
-    settings = settings or {}
-    # The default of receivers is loopback, and nothing of ours leaves an address out.
-    return Listener(place, str(settings.get("endpoint", "localhost:0")), settings)
-
-
-def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
-    for key, value in more.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
-
-
-def _expand(value: Any, environment: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _expand(one, environment) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_expand(one, environment) for one in value]
-    if isinstance(value, str):
-        return _VARIABLE.sub(lambda found: environment.get(found[1], found[2] or ""), value)
-    return value
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Name what is exposed; 1 when there is anything."""
-    parser = argparse.ArgumentParser(prog="python -m collector.exposure", description=__doc__)
-    parser.add_argument("--config", type=Path, action="append", required=True, help="as the Collector has it")
-    exposed = find_exposed(parser.parse_args(arguments).config, os.environ)
-    for sentence in exposed:
-        print(f"refused: {sentence}; see overlays/tls.yaml", file=sys.stderr)
-    return 1 if exposed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,5 +9,9 @@ class PortInUseError(StackError):
     """Somebody else listens on a port that a program of the stack needs."""
 
 
+class ExposedError(StackError):
+    """A Collector would listen beyond this host without asking for certificates and a token."""
+
+
 class NotReadyError(StackError):
     """A program ended, or did not answer that it is ready in time."""

@@ -15,8 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
+from collector.exposure import UnreadableError, find_exposed
+
 from .addresses import build_environment
-from .errors import NotReadyError, PortInUseError
+from .errors import ExposedError, NotReadyError, PortInUseError, StackError
 from .holders import describe_holder
 from .places import PORTS
 from .ports import HOST, Ports, ReservedPorts, is_free
@@ -80,11 +82,13 @@ class Instance:
     def start(self, *names: str, wait: bool = True) -> None:
         """Start programs, in the order of `PROGRAMS` however they are named, and wait until they are ready.
 
-        What runs already stays as it is. PortInUseError names who else listens where one of them would.
+        What runs already stays as it is. PortInUseError names who else listens where one of them would,
+        ExposedError what of a Collector would be open to other hosts; nothing is started then.
         """
         started = [name for name in _in_order(names or USUAL) if self.processes[name].pid is None]
         for name in started:
             self._check_ports(name)
+            self._check_exposure(name)
         for name in started:
             self._start_one(name)
         if wait:
@@ -110,6 +114,7 @@ class Instance:
 
     def reload(self, name: str) -> None:
         """Have Prometheus, Alertmanager or a Collector read its configuration again."""
+        self._check_exposure(name)
         self._write_configs(name)
         self.processes[name].send(signal.SIGHUP)
 
@@ -149,10 +154,13 @@ class Instance:
         return self.processes[name].log
 
     def _start_one(self, name: str) -> None:
-        data = self.folder / "data"
-        (data / name).mkdir(parents=True, exist_ok=True)
-        command = build_command(name, self.ports, data, self._write_configs(name))
-        self.processes[name].start([*command, *self.arguments.get(name, ())], self.environment, self.folder)
+        (self.folder / "data" / name).mkdir(parents=True, exist_ok=True)
+        command = self._build_command(name, self._write_configs(name))
+        self.processes[name].start(command, self.environment, self.folder)
+
+    def _build_command(self, name: str, configs: Sequence[Path]) -> list[str]:
+        command = build_command(name, self.ports, self.folder / "data", configs)
+        return [*command, *self.arguments.get(name, ())]
 
     def _write_configs(self, name: str) -> list[Path]:
         """The configuration files as the program reads them: rendered where it expands no variables."""
@@ -173,6 +181,18 @@ class Instance:
                 holder = describe_holder(port)
                 msg = f"port {port} ({name} {purpose}) is in use by {holder}; end it, or change {PORTS}"
                 raise PortInUseError(msg)
+
+    def _check_exposure(self, name: str) -> None:
+        if PROGRAMS[name].binary != "taskscope-collector":
+            return
+        try:
+            exposed = find_exposed(self._build_command(name, self.configs[name]), self.environment)
+        except UnreadableError as error:
+            msg = f"the {name} cannot be started: {error}"
+            raise StackError(msg) from error
+        if exposed:
+            msg = f"refused to start the {name}: {'; '.join(exposed)}"
+            raise ExposedError(msg)
 
     def _ready_url(self, name: str) -> str:
         program = PROGRAMS[name]
