@@ -63,6 +63,13 @@ class Limits:
     """Share of a queue's capacity: half of the outage that it can bridge is over."""
     deltas_failed: int = 1
     """Points of derived metrics that were not added: a sum is too low from then on."""
+    sampling_lost: int = 1
+    """Traces that were dropped before the sampler had decided on them. Nobody repeats them."""
+    sampling_waiting: int = 80_000
+    """Traces that wait for their decision: four fifths of `num_traces` in collector/overlays/scale.yaml, from
+    which on senders wait."""
+    prometheus_lost: int = 1
+    """Samples, or writes of many of them, that Prometheus did not keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,10 @@ class Windows:
     """A burst that is refused once and repeated is the design at work."""
     collector_queue_for_s: float = 60.0
     """Longer than one large batch takes to leave."""
+    sampling_for_s: float = 60.0
+    """A burst is over when its traces are decided, half a minute later."""
+    not_storing_s: float = 180.0
+    """Without a sample of its own, of which there is one each five seconds, and then as long again."""
     backend_for_s: float = 60.0
     """A restart takes less."""
     memory_s: float = 86_400.0

@@ -83,7 +83,12 @@ REFUSED = of_gateway("otelcol_receiver_refused_spans", ',receiver="otlp",transpo
 SEND_FAILED = of_gateway("otelcol_exporter_send_failed_log_records", ',exporter="otlp_http/loki"')
 ENQUEUE_FAILED = of_gateway("otelcol_exporter_enqueue_failed_spans", ',exporter="otlp_grpc/tempo"')
 DELTAS = "otelcol_deltatocumulative_datapoints"
+SAMPLING = "otelcol_processor_tail_sampling"
 LOKI = ',exporter="otlp_http/loki",data_type="logs"'
+
+
+def of_prometheus(metric: str, labels: str = "") -> str:
+    return f'{metric}{{job="prometheus",instance="127.0.0.1:29090"{labels}}}'
 
 
 def health(status: str) -> str:
@@ -450,6 +455,34 @@ COLLECTOR = (
         {of_gateway(DELTAS): "0+9x40", of_gateway(DELTAS, ',error="delta.OutOfOrderError"'): "_x21 1x20"},
         {"20m": [], "21m": [{"error": "delta.OutOfOrderError"}], "25m": [{"job": "gateway"}], "26m": []},
     ),
+    Case(
+        "TaskscopeSamplingLosing",
+        "one trace that is too large fires, for five minutes",
+        {of_gateway(f"{SAMPLING}_traces_dropped_too_large"): "_x21 1x20"},
+        {
+            "20m": [],
+            "21m": [{"job": "gateway", "reason": "too_large"}],
+            "25m": [{"job": "gateway"}],
+            "26m": [],
+        },
+    ),
+    Case(
+        "TaskscopeSamplingLosing",
+        "one that had to go before its time does too; that none had is quiet",
+        {of_gateway(f"{SAMPLING}_sampling_trace_dropped_too_early"): "0x20 1x20"},
+        {
+            "20m": [],
+            "21m": [{"job": "gateway", "reason": "too_early"}],
+            "25m": [{"job": "gateway"}],
+            "26m": [],
+        },
+    ),
+    Case(
+        "TaskscopeSamplingFull",
+        "a minute at four fifths of num_traces fires",
+        {of_gateway(f"{SAMPLING}_sampling_traces_on_memory"): "79999x5 80000x5 0x5"},
+        {"6m30s": [], "7m": [{"job": "gateway"}], "11m": [{"job": "gateway"}], "12m": []},
+    ),
 )
 
 BACKENDS = (
@@ -458,6 +491,35 @@ BACKENDS = (
         "a minute of silence fires, for the one that is silent",
         {'up{job="tempo",instance="t"}': "1x5 0x5 1x5", 'up{job="loki",instance="l"}': "1x20"},
         {"6m30s": [], "7m": [{"job": "tempo"}], "11m": [{"job": "tempo"}], "12m": []},
+    ),
+    Case(
+        "TaskscopePrometheusNotStoring",
+        "three minutes without a sample fire after three more; the first sample ends it",
+        {of_prometheus("up"): "1x5 _x14 1x5"},
+        {"10m30s": [], "11m": [{}], "19m": [{}], "20m": []},
+    ),
+    Case(
+        "TaskscopePrometheusLosing",
+        "one write that failed fires, for five minutes",
+        {of_prometheus("prometheus_tsdb_wal_writes_failed_total"): "0x20 1x20"},
+        {"20m": [], "21m": [{"job": "prometheus", "reason": "wal"}], "25m": [{"reason": "wal"}], "26m": []},
+    ),
+    Case(
+        "TaskscopePrometheusLosing",
+        "one to the file of late samples too",
+        {of_prometheus("prometheus_tsdb_out_of_order_wbl_writes_failed_total"): "0x20 1x20"},
+        {"20m": [], "21m": [{"job": "prometheus", "reason": "wal"}], "25m": [{"reason": "wal"}], "26m": []},
+    ),
+    Case(
+        "TaskscopePrometheusLosing",
+        "one sample that is too old fires",
+        {of_prometheus("prometheus_tsdb_too_old_samples_total", ',type="float"'): "0x20 1x20"},
+        {
+            "20m": [],
+            "21m": [{"job": "prometheus", "reason": "too_old"}],
+            "25m": [{"job": "prometheus"}],
+            "26m": [],
+        },
     ),
     Case("TaskscopeWatchdog", "always fires", KNOWN, {"0m": [{}], "60m": [{}]}),
 )

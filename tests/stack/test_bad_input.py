@@ -6,9 +6,7 @@ the same cases is held by tests/taskscope/shipper and proven by `make reliabilit
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -25,6 +23,7 @@ from stack.errors import StackError
 from stack.programs import PROGRAMS, find_collector_configs
 from tests.taskscope.otlp_sink import Fault, OtlpSink
 
+from .disks import fill
 from .otlp_by_hand import SERVICE, make_log, make_span, make_total, post
 from .tls import make_tls
 
@@ -220,33 +219,6 @@ def test_of_a_clock_that_is_an_hour_fast_only_numbers_are_refused(instance: Inst
 
 
 # --- a disk that is full
-
-
-@pytest.fixture
-def mount_small(tmp_path: Path) -> Iterator[Callable[[Path, int], Path]]:
-    """Make file systems of so many bytes, of memory; skipped for all but root."""
-    mounted: list[Path] = []
-
-    def mount(place: Path, size: int) -> Path:
-        place.mkdir(parents=True, exist_ok=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(place)]
-        if os.getuid() or subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("a file system of its own, to be filled, needs root and the right to mount")
-        mounted.append(place)
-        return place
-
-    yield mount
-    for place in mounted:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Write a file as large as the file system lets it be."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
-        while True:
-            stream.write(bytes(4096))
-    return ballast
 
 
 def test_a_gateway_whose_disk_is_full_refuses_and_keeps_what_it_took(

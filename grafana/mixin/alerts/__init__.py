@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import collector, cost, health, models, tasks, telemetry
+from . import backends, collector, cost, health, models, tasks, telemetry
 from .alert import Alert, Group, Recording
 
 if TYPE_CHECKING:
@@ -22,5 +22,5 @@ def build_groups(config: Config) -> tuple[Group, ...]:
         health.build_group(config),
         telemetry.build_group(config),
         collector.build_group(config),
-        collector.build_backends(config),
+        backends.build_group(config),
     )

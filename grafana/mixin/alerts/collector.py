@@ -1,4 +1,4 @@
-"""The Collector, both tiers, and the backends: refusing, dropping, filling up, down.
+"""The Collector, both tiers: refusing, dropping, filling up, sampling too much.
 
 Its metrics are not of our contract: names are those of Collector 0.155 with `without_type_suffix`. Its health
 endpoint stays 200 while a backend is down, and failures stay absent while retries last, so the queue tells.
@@ -20,6 +20,8 @@ DROPPED_RECENT: Final = "otelcol:exporter_dropped:recent"
 """Items that an exporter gave up within the window, by signal and step (enqueue, send)."""
 DELTAS_FAILED_RECENT: Final = "otelcol:deltatocumulative_failed:recent"
 """Points of derived metrics that were not added within the window, by error."""
+SAMPLING_LOST_RECENT: Final = "otelcol:tail_sampling_lost:recent"
+"""Traces that were dropped within the window before a decision, by reason (too_large, too_early)."""
 ITEMS: Final = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
 """Signal to the word that the Collector counts it by."""
 _BY_EXPORTER: Final = (*HOST, "exporter", "signal")
@@ -29,14 +31,20 @@ def build_group(config: Config) -> Group:
     """The rules about the Collector."""
     return Group(
         "taskscope-collector",
-        (_refusing(config), _dropping(config), _filling(config), _deltas(config)),
-        (*_record_items(config.windows), _record_deltas(config.windows)),
+        (
+            _refusing(config),
+            _dropping(config),
+            _filling(config),
+            _deltas(config),
+            _sampling_losing(config),
+            _sampling_full(config),
+        ),
+        (
+            *_record_items(config.windows),
+            _record_deltas(config.windows),
+            *_record_sampling(config.windows),
+        ),
     )
-
-
-def build_backends(config: Config) -> Group:
-    """The rules about whether all that is scraped is there, and that alerts arrive at all."""
-    return Group("taskscope-backends", (_down(config), _watchdog()))
 
 
 def _record_items(windows: Windows) -> list[Recording]:
@@ -56,6 +64,19 @@ def _record_items(windows: Windows) -> list[Recording]:
 def _record_deltas(windows: Windows) -> Recording:
     failed = 'otelcol_deltatocumulative_datapoints{error!=""}'
     return Recording(DELTAS_FAILED_RECENT, count_recent_scraped(failed, windows.collector_s, windows))
+
+
+def _record_sampling(windows: Windows) -> list[Recording]:
+    """Neither counter is there without overlays/scale.yaml."""
+    counters = {"too_large": "traces_dropped_too_large", "too_early": "sampling_trace_dropped_too_early"}
+    return [
+        Recording(
+            SAMPLING_LOST_RECENT,
+            count_recent_scraped(f"otelcol_processor_tail_sampling_{counter}", windows.collector_s, windows),
+            {"reason": reason},
+        )
+        for reason, counter in counters.items()
+    ]
 
 
 def _refusing(config: Config) -> Alert:
@@ -129,28 +150,31 @@ def _deltas(config: Config) -> Alert:
     )
 
 
-def _down(config: Config) -> Alert:
+def _sampling_losing(config: Config) -> Alert:
     return Alert(
-        name="TaskscopeBackendDown",
-        value="up",
-        comparison="==",
-        limit=0,
-        for_s=config.windows.backend_for_s,
+        name="TaskscopeSamplingLosing",
+        value=total(SAMPLING_LOST_RECENT, (*HOST, "reason")),
+        limit=config.limits.sampling_lost,
         severity="error",
-        summary="{{ $labels.job }} at {{ $labels.instance }} is down",
+        summary="{{ $labels.job }}: {{ $value }} traces dropped undecided ({{ $labels.reason }})",
         description=(
-            "Prometheus cannot read its metrics. Senders keep what they cannot deliver and send it later."
+            "The sampler at {{ $labels.instance }} dropped these without asking its policies: too_large is "
+            "above maximum_trace_size_bytes, too_early is more than num_traces at once. Metrics count them, "
+            "Tempo has none of them."
         ),
     )
 
 
-def _watchdog() -> Alert:
+def _sampling_full(config: Config) -> Alert:
     return Alert(
-        name="TaskscopeWatchdog",
-        value="vector(1)",
-        comparison="==",
-        limit=1,
-        severity="info",
-        summary="Alerts arrive",
-        description="Always fires. When it stops, Prometheus, Alertmanager or the way to you is broken.",
+        name="TaskscopeSamplingFull",
+        value=total("otelcol_processor_tail_sampling_sampling_traces_on_memory", HOST, "max"),
+        limit=config.limits.sampling_waiting,
+        for_s=config.windows.sampling_for_s,
+        severity="warning",
+        summary="{{ $labels.job }}: {{ $value }} traces wait for their decision",
+        description=(
+            "The sampler at {{ $labels.instance }} is nearly full. At num_traces it takes no new trace until "
+            "one is decided: decisions come late and senders wait; nothing is lost yet."
+        ),
     )

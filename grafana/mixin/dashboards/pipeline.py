@@ -301,6 +301,8 @@ _COLLECTOR: Final = Row(
     ),
 )
 
+_DROPPED_EARLY: Final = total(_grow(f"{_SAMPLING_PREFIX}_sampling_trace_dropped_too_early"))
+_DROPPED_LARGE: Final = total(_grow(f"{_SAMPLING_PREFIX}_traces_dropped_too_large"))
 _SAMPLING: Final = Row(
     "What does sampling keep?",
     (
@@ -325,13 +327,26 @@ _SAMPLING: Final = Row(
                 "{{decision}}",
             ),
             Query(
-                total(_grow(f"{_SAMPLING_PREFIX}_sampling_trace_dropped_too_early")) + " * 60",
+                f"({_DROPPED_EARLY} + {or_zero(_DROPPED_LARGE, _DROPPED_EARLY)}) * 60",
                 "dropped before a decision",
             ),
             description="Traces per minute by decision. Metrics count all of them, whatever is decided.",
-            bad="Dropped before a decision: more traces are open than the gateway can hold.",
+            bad="Dropped before a decision: more traces than the gateway can hold, or one too large.",
             unit="suffix:/min",
             empty="no sampling: every trace is kept (the scale overlay samples)",
+            alerts=("TaskscopeSamplingLosing",),
+        ),
+        chart(
+            "Traces that wait for a decision",
+            Query(
+                f"max by (job, instance) ({_SAMPLING_PREFIX}_sampling_traces_on_memory{{{_TIERS}}})",
+                "{{instance}}",
+            ),
+            description="In the memory of each gateway.",
+            bad="At `num_traces` (100,000) senders wait.",
+            unit="short",
+            empty="no sampling: every trace is kept (the scale overlay samples)",
+            alerts=("TaskscopeSamplingFull",),
         ),
     ),
 )
@@ -366,6 +381,7 @@ _STORES: Final = Row(
             bad="One that falls to nothing while the gateway sends.",
             unit="cps",
             empty="no backends",
+            alerts=("TaskscopePrometheusNotStoring", "TaskscopePrometheusLosing"),
         ),
         chart(
             "Series in Prometheus",
