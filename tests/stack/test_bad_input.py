@@ -25,7 +25,7 @@ from tests.taskscope.otlp_sink import Fault, OtlpSink
 
 from .disks import fill
 from .otlp_by_hand import SERVICE, make_log, make_span, make_total, post
-from .tls import make_tls
+from .tls import TOKEN, make_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -301,13 +301,13 @@ def test_a_prometheus_whose_disk_is_full_says_yes_to_what_it_does_not_keep(
 class Guarded:
     """The two tiers with TLS and a token between them; what is wrong is put in before `start`."""
 
-    def __init__(self, tls: Tls, make_instance: MakeInstance) -> None:
+    def __init__(self, tls: Tls, make_instance: MakeInstance, *more: Path) -> None:
         self.authority = Path(tls.environment["TASKSCOPE_AGENT_TLS"], "gateway-ca.pem")
         """The file of the agent tier that says whom it trusts."""
         self.certificate = Path(tls.environment["TASKSCOPE_GATEWAY_TLS"], "gateway.pem")
         self.instance = make_instance(
             configs={
-                "gateway": find_collector_configs("gateway", "tls"),
+                "gateway": (*find_collector_configs("gateway", "tls"), *more),
                 "agent": find_collector_configs("agent", "tls-agent"),
             },
             environment=tls.environment,
@@ -388,6 +388,49 @@ def test_a_wrong_token_loses_spans_and_counts_them(guarded: Guarded) -> None:
     )
     assert read_counter(guarded.instance, "agent", "otelcol_exporter_send_failed_spans") == 1
     assert guarded.accepted() == 0
+
+
+def read_example(language: str) -> str:
+    """The only example of a language in the section about certificates and tokens."""
+    section = PAGE.read_text().partition("## A certificate or a token is wrong")[2].partition("\n## ")[0]
+    (example,) = re.findall(rf"(?ms)^```{language}\n(.*?)^```", section)
+    return str(example)
+
+
+@pytest.mark.parametrize("token, said", [(TOKEN, "200"), ("another", "401")])
+def test_a_token_can_be_asked_about_before_the_agent_tier_starts(
+    guarded: Guarded, token: str, said: str
+) -> None:
+    """By the command of the page, which sends no record."""
+    guarded.instance.start("gateway")
+    address = guarded.instance.address("gateway", "otlp_http")
+    command = read_example("sh").replace("gateway.example:24318", address)
+    environment = {**guarded.instance.environment, "TASKSCOPE_GATEWAY_TOKEN": token}
+    asked = subprocess.run(
+        ["sh", "-ec", command], env=environment, capture_output=True, text=True, check=True
+    )
+    assert asked.stdout.rpartition(" ")[2] == f"{said}\n"
+    assert guarded.accepted() == 0
+
+
+def test_a_token_is_changed_without_loss(tls: Tls, make_instance: MakeInstance, tmp_path: Path) -> None:
+    """With the file of the page the gateway takes the old one and the new one, and no other."""
+    both = tmp_path / "both.yaml"
+    both.write_text(read_example("yaml"))
+    guarded = Guarded(tls, make_instance, both)
+    guarded.instance.environment["TASKSCOPE_GATEWAY_NEXT_TOKEN"] = "next"
+    guarded.instance.start("gateway", "agent")
+    guarded.send()
+    wait_until(lambda: guarded.accepted() == 1, "the span with the old token")
+    guarded.instance.environment["TASKSCOPE_GATEWAY_TOKEN"] = "next"
+    guarded.instance.restart("agent")
+    guarded.send()
+    wait_until(lambda: guarded.accepted() == 2, "the span with the new token")
+    guarded.instance.environment["TASKSCOPE_GATEWAY_TOKEN"] = "another"
+    guarded.instance.restart("agent")
+    guarded.send()
+    assert_told(guarded.instance, "agent", DROPPED)
+    assert guarded.accepted() == 2
 
 
 # --- a variable that is missing

@@ -104,9 +104,8 @@ def _dropping(config: Config) -> Alert:
         severity="error",
         summary="{{ $labels.job }}: {{ $labels.exporter }} dropped {{ $labels.signal }} ({{ $value }} items)",
         description=(
-            "The Collector at {{ $labels.instance }} gave these up: the backend refused them for "
-            "good, or the queue "
-            "did not take them."
+            "The Collector at {{ $labels.instance }} gave these up: what it sends to refused them for good, "
+            "or the queue did not take them. An agent tier: mostly another token than its gateway's."
         ),
     )
 
