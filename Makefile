@@ -107,7 +107,7 @@ fleet: setup ## Fill the stack that runs with real runs: good, failing, stuck, k
 
 test-stack: setup ## Prove the pipeline on the real programs
 	@$(BIN)/python -m stack build --quiet
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope --stack tests/stack
+	@$(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist loadscope --stack tests/stack
 
 compose-secrets: ## Make a password for Grafana in docker-compose.yml, once, and write it into .env
 	@python="$(PYTHON)"; "$${python:-python3}" tools/compose_secrets.py
