@@ -122,7 +122,7 @@ class ForeignReader:
         values, dropped = self._attributes(
             repeated[9],
             single.get(10, 0),
-            lambda given: dialects.translate(given, scope, name, is_root=is_root),
+            lambda given: dialects.translate(given, scope, name, is_root=is_root, clean=self._cleaner.text),
         )
         events = [self._event(event) for event in repeated[11][:PARTS_LIMIT]]
         links = [link for link in map(self._link, repeated[13][:PARTS_LIMIT]) if link]

@@ -18,7 +18,7 @@ Read at their sources, in November 2026:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -236,13 +236,18 @@ SOURCES = frozenset(
 """Every attribute that the table reads."""
 
 
-def translate(values: dict[str, Any], scope: str, name: str, *, is_root: bool) -> None:
-    """Fill, in place, what a span of this name and instrumentation scope says in another dialect."""
+def translate(
+    values: dict[str, Any], scope: str, name: str, *, is_root: bool, clean: Callable[[str], str] = str
+) -> None:
+    """Fill, in place, what a span of this name and instrumentation scope says in another dialect.
+
+    `clean` takes secrets out of a text of which only a part is copied: a part has no shape to be known by.
+    """
     for dialect in DIALECTS:
         if _speaks(dialect, values, scope):
             for fill in dialect.fills:
                 if values.get(fill.target) is None:
-                    _fill(fill, values, name, is_root=is_root)
+                    _fill(fill, values, name, clean, is_root=is_root)
 
 
 def _speaks(dialect: Dialect, values: Mapping[str, Any], scope: str) -> bool:
@@ -251,7 +256,9 @@ def _speaks(dialect: Dialect, values: Mapping[str, Any], scope: str) -> bool:
     return scope in dialect.scopes or any(values.get(key) is not None for key in dialect.keys)
 
 
-def _fill(fill: Fill, values: dict[str, Any], name: str, *, is_root: bool) -> None:
+def _fill(
+    fill: Fill, values: dict[str, Any], name: str, clean: Callable[[str], str], *, is_root: bool
+) -> None:
     if fill.is_root_only and not is_root:
         return
     if any(not _is_one_of(values.get(key), accepted) for key, accepted in fill.when.items()):
@@ -259,7 +266,7 @@ def _fill(fill: Fill, values: dict[str, Any], name: str, *, is_root: bool) -> No
     given = (
         fill.value if fill.source is None else name if fill.source == SPAN_NAME else values.get(fill.source)
     )
-    value = _formed(fill.form, given)
+    value = _formed(fill.form, given, clean)
     if value is not None:
         values[fill.target] = value
 
@@ -268,12 +275,12 @@ def _is_one_of(value: Any, accepted: tuple[str, ...]) -> bool:
     return isinstance(value, str) and value in accepted
 
 
-def _formed(form: Form, value: Any) -> str | int | None:
+def _formed(form: Form, value: Any, clean: Callable[[str], str]) -> str | int | None:
     if form is Form.COUNT:
         return _counted(value)
     if not isinstance(value, str) or not value:
         return None
-    return value.split(".", 1)[0] if form is Form.HEAD else value
+    return clean(value).split(".", 1)[0] if form is Form.HEAD else value
 
 
 def _counted(value: Any) -> int | None:

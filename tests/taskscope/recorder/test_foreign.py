@@ -332,3 +332,10 @@ def test_a_filled_value_is_redacted_too() -> None:
     """A secret does not come in by another name."""
     record = read_one(make_span(1, f"agent {SECRET}", {"openinference.span.kind": "AGENT"}))
     assert record.attributes[attr.GEN_AI_AGENT_NAME] == "agent [redacted:openai_key]"
+
+
+def test_no_part_of_a_secret_is_copied() -> None:
+    """The provider is what stands before a dot: a secret is taken out before it is cut there."""
+    secret = "a1B2c3D4e5F6g7.atlasv1." + "a1B2" * 16
+    record = read_one(make_span(1, "call", {"ai.model.id": "m", "ai.model.provider": secret}))
+    assert record.attributes[attr.GEN_AI_PROVIDER_NAME] == "[redacted:terraform_token]"
