@@ -35,6 +35,7 @@ class TraceSink(grpc.GenericRpcHandler):  # type: ignore[misc]
     """OTLP traces by gRPC, as Tempo takes them."""
 
     def __init__(self, port: int) -> None:
+        self.requests: list[Any] = []
         self.spans: list[Any] = []
         self._lock = threading.Lock()
         self._server = grpc.server(
@@ -56,6 +57,7 @@ class TraceSink(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def _take(self, request: Any, _context: Any) -> Any:
         with self._lock:
+            self.requests.append(request)
             self.spans.extend(records_of(request))
         return ExportTraceServiceResponse()
 
@@ -106,6 +108,12 @@ class Sinks:
     @property
     def metrics(self) -> list[Any]:
         return [metric for sink in self._others for metric in sink.metrics]
+
+    @property
+    def messages(self) -> list[Any]:
+        """Each request of all signals, with its resources and scopes."""
+        traces = [request for sink in self._traces for request in list(sink.requests)]
+        return traces + [one.message for sink in self._others for one in list(sink.arrived)]
 
     def count(self) -> dict[str, collections.Counter[str]]:
         """How often each id came, by signal."""
