@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -22,6 +23,7 @@ import pytest
 from stack.errors import StackError
 from stack.programs import PROGRAMS, find_collector_configs
 from tests.taskscope.otlp_sink import Fault, OtlpSink
+from tests.taskscope.service.services import environment
 
 from .disks import fill
 from .otlp_by_hand import SERVICE, make_log, make_span, make_total, post
@@ -218,6 +220,24 @@ def test_of_a_clock_that_is_an_hour_fast_only_numbers_are_refused(instance: Inst
     wait_until(lambda: find_total(instance, "fast_total") == 7, "the total of a right clock")
 
 
+@pytest.mark.parametrize(
+    "hours, words", [(3, "timestamp too new"), (-25, "entry too far behind")], ids=["ahead", "behind"]
+)
+def test_a_clock_that_is_farther_off_than_loki_takes_costs_its_lines(
+    instance: Instance, hours: float, words: str
+) -> None:
+    """Three hours ahead, or 25 behind what the service has said already: told, counted, and others go on."""
+    instance.start("loki", "gateway")
+    gateway = instance.url("gateway", "otlp_http")
+    post(gateway, "logs", make_log("right"))
+    wait_until(lambda: find_lines(instance) == {"right"}, "the right line")
+    post(gateway, "logs", make_log("wrong", at=time.time() + hours * HOUR))
+    assert_told(instance, "gateway", DROPPED, words)
+    assert read_counter(instance, "gateway", "otelcol_exporter_send_failed_log_records") == 1
+    post(gateway, "logs", make_log("later"))
+    wait_until(lambda: find_lines(instance) == {"right", "later"}, "the later line")
+
+
 # --- a disk that is full
 
 
@@ -293,6 +313,47 @@ def test_a_prometheus_whose_disk_is_full_says_yes_to_what_it_does_not_keep(
     ballast.unlink()
     post(gateway, "metrics", make_total("held", 6))
     wait_until(lambda: find_total(instance, "held_total") == 6, "the next total")
+
+
+def test_a_tempo_whose_disk_is_full_writes_down_what_it_took_once_there_is_room(
+    make_instance: MakeInstance, mount_small: Callable[[Path, int], Path]
+) -> None:
+    """It takes spans into memory and says so; with room again nothing is missing, not after a kill."""
+    instance = make_instance()
+    disk = mount_small(instance.folder / "data" / "tempo", 8_000_000)
+    instance.start("tempo", "gateway")
+    ballast = fill(disk)
+    trace_id, request = make_span("held")
+    assert post(instance.url("gateway", "otlp_http"), "traces", request).status == 200
+    assert_told(instance, "tempo", "failed to cut traces")
+    assert has_trace(instance, trace_id)
+    ballast.unlink()
+    wait_until(lambda: find_names(instance, "held") == [trace_id], "the span, written down")
+    instance.kill("tempo")
+    instance.start("tempo")
+    wait_until(lambda: has_trace(instance, trace_id), "the span after a kill")
+    assert DROPPED not in instance.log("gateway").read_text()
+
+
+def find_names(instance: Instance, name: str) -> list[str]:
+    """The traces in which a search finds a span of that name."""
+    found = ask(f"{instance.url('tempo')}/api/search", q=f'{{name="{name}"}}')
+    return [trace["traceID"].rjust(32, "0") for trace in found.get("traces", ())]
+
+
+def test_the_health_of_a_host_whose_disk_is_full_names_the_disk(
+    mount_small: Callable[[Path, int], Path], tmp_path: Path
+) -> None:
+    """In the words of the page, and with an exit code that says no."""
+    home = mount_small(tmp_path / "home", 20_000_000)
+    fill(home)
+    command = [sys.executable, "-m", "taskscope", "health"]
+    ended = subprocess.run(
+        command, env=environment(home), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert "fail  disk" in ended.stdout
+    assert "`fail  disk`" in PAGE.read_text()
 
 
 # --- a wrong certificate, a wrong token
