@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import pytest
 
 from grafana.build import GENERATED, ROOT
-from taskscope.semconv import events, spans
-from taskscope.semconv.metrics import METRICS, RECORDER_QUEUE_SIZE, Metric
+from taskscope.semconv import attributes, events, spans
+from taskscope.semconv.metrics import METRICS, RECORDER_QUEUE_SIZE, Metric, prometheus_label
+from tests.docs.spans_page import read_rows
 
 GENERATED_CODE: Final = "\n".join(
     (ROOT / name).read_text(encoding="utf-8") for name, _ in GENERATED if not name.endswith(".md")
 )
 """Pages, alerts and rules as they are loaded."""
+COLLECTED: Final = "\n".join(
+    (ROOT.parent / "collector" / name).read_text(encoding="utf-8")
+    for name in ("generated/derived.yaml", "overlays/scale.yaml")
+)
+"""What is counted and kept of the spans of others."""
 DOCUMENTS: Final = "\n".join(
     path.read_text(encoding="utf-8")
     for path in sorted((ROOT.parent / "docs").glob("*.md"))
@@ -23,13 +30,23 @@ EXEMPT: Final = {
     RECORDER_QUEUE_SIZE.name: "of one process alone: on /metrics of `serve`, never sent by OTLP",
 }
 """Signal to the reason why nobody shows it."""
+UNMET: Final = {
+    attributes.CONTENT_CAPTURE: "declared, and set by no code",
+    attributes.DROP_COUNT: "of an event that is declared, and emitted by no code",
+}
+"""Attribute to the reason why nobody meets it."""
+ATTRIBUTES: Final = tuple(
+    value for name, value in vars(attributes).items() if name.isupper() and isinstance(value, str)
+)
+LABELS: Final = {label for metric in METRICS for label in metric.labels}
+"""Attributes that stand on a series and in docs/metrics.md."""
 EVENTS: Final = tuple(
     value for name, value in vars(events).items() if name.isupper() and isinstance(value, str)
 )
 NAMES: Final = tuple(
     value
     for name, value in vars(spans).items()
-    if name.isupper() and isinstance(value, str) and not name.startswith(("ERROR_", "OTHER"))
+    if name.isupper() and isinstance(value, str) and not name.startswith(("COST_", "ERROR_", "OTHER"))
 )
 """First words of spans."""
 
@@ -50,12 +67,38 @@ def test_every_event_is_told_of(event: str) -> None:
     assert event in GENERATED_CODE or f"`{event}`" in DOCUMENTS
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_span_is_told_of(name: str) -> None:
-    """Each kind of span is asked for by a panel, or a document shows it."""
-    assert name in GENERATED_CODE or name in DOCUMENTS
+def test_every_span_has_a_row() -> None:
+    """The table in docs/spans.md has all spans of the contract, no other, and only its attributes.
+
+    In braces stand those without a word of their own.
+    """
+    rows = read_rows()
+    assert {name for name in rows if not name.startswith("{")} == set(NAMES)
+    assert set().union(*rows.values()) <= set(ATTRIBUTES)
+
+
+def is_met(key: str) -> bool:
+    """Whether an attribute is a label, used by a query, counted or sampled by, or named by a document."""
+    asked = rf"(?:(?<=span\.)|(?<![\w.])){re.escape(key)}(?!\.?\w)|(?<!\w){prometheus_label(key)}(?!\w)"
+    return (
+        key in LABELS
+        or re.search(asked, GENERATED_CODE) is not None
+        or f'"{key}"' in COLLECTED
+        or f"`{key}`" in DOCUMENTS
+    )
+
+
+def test_every_attribute_is_met() -> None:
+    """A reader meets each attribute of the contract, but for those that have a reason."""
+    assert {key for key in ATTRIBUTES if not is_met(key)} == set(UNMET)
 
 
 def test_a_new_metric_is_missed() -> None:
     """A metric that is declared and shown nowhere is found by the test above."""
     assert not is_shown(Metric("taskscope.task.dreams", "counter", "{dream}", "Dreams of tasks."))
+
+
+@pytest.mark.parametrize("key", ["taskscope.task.dreams", "taskscope.task", "task.outcome", "cost.micro_usd"])
+def test_a_new_attribute_is_missed(key: str) -> None:
+    """So is an attribute, even where it is part of others' names."""
+    assert not is_met(key)

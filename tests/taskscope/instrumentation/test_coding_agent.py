@@ -17,6 +17,7 @@ from taskscope.semconv import attributes as attr
 from taskscope.telemetry import calls, spans
 from taskscope.telemetry.guard import drain_errors
 from taskscope.testing import SpanRecorder
+from tests.docs.spans_page import read_others, read_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,6 +153,15 @@ def test_spans_of_a_task_belong_to_it_and_claim_no_model(runs: Runs) -> None:
         assert set(attributes) <= KNOWN_KEYS
         assert attributes.get("gen_ai.operation.name") != "chat"
         assert "cost" not in " ".join(attributes)
+
+
+def test_the_page_of_spans_tells_what_they_say(runs: Runs) -> None:
+    """Each attribute of a real span stands in the span's row of docs/spans.md."""
+    rows, others = read_rows(), read_others()
+    for span in runs.recorder.spans:
+        said = set(span.attributes or {})
+        word = "{executable}" if attr.PROCESS_EXECUTABLE_NAME in said else span.name.split()[0]
+        assert said - others <= rows[word], span.name
 
 
 def test_steps_are_numbered_through_the_task(runs: Runs) -> None:
