@@ -95,6 +95,24 @@ class Scene:
         """Wait until a query has an answer."""
         assert self.has(query), f"no answer to {query}"
 
+    def read_clock(self) -> float:
+        """Prometheus's own time, by which it evaluates rules."""
+        return float(self.ask("vector(time())")[0]["value"][1])
+
+    def wait_until_all_are_up(self) -> float:
+        """Wait until Prometheus has seen every program of its configuration up; its time then."""
+        (config,) = self.instance.configs["prometheus"]
+        targets = config.read_text(encoding="utf-8").count("job_name:")
+        self.wait_for(f"count(up == 1) == {targets}")
+        return self.read_clock()
+
+    def find_fired(self, since: float) -> set[str]:
+        """Names of the alerts that fired in an evaluation after this time of Prometheus."""
+        now = self.read_clock()
+        span_ms = round((now - since) * 1000)
+        fired = self.ask(f'max_over_time(ALERTS{{alertstate="firing"}}[{span_ms}ms] @ {now})')
+        return {one["metric"]["alertname"] for one in fired}
+
     def read_suppressed(self) -> set[str]:
         """Names of the alerts that Alertmanager keeps quiet because of another one."""
         url = f"{self.instance.url('alertmanager')}/api/v2/alerts?inhibited=true"
