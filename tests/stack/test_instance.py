@@ -114,10 +114,14 @@ def test_a_program_that_ends_at_once_is_told_with_its_last_words(make_instance: 
 def test_a_program_that_hangs_is_not_taken_for_ready(instance: Instance) -> None:
     """The wait has an end, which names the program and its log."""
     instance.start("alertmanager")
-    instance.processes["alertmanager"].send(signal.SIGSTOP)
+    process = instance.processes["alertmanager"]
+    assert process.pid is not None
+    process.send(signal.SIGSTOP)
+    # Until the last of its threads has come to a stand, it may answer.
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
     with pytest.raises(NotReadyError, match=r"alertmanager was not ready after 0 s; .*alertmanager\.log"):
         instance.wait_ready("alertmanager", patience=0)
-    instance.processes["alertmanager"].send(signal.SIGCONT)
+    process.send(signal.SIGCONT)
     instance.wait_ready("alertmanager")
 
 
