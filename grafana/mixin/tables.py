@@ -25,6 +25,15 @@ TO_TRACE: Final = (
         f"/d/{TASK_UID}?var-task=$task&var-trace=${{__data.fields.{TRACE_FIELD}}}&${{__url_time_range}}",
     ),
 )
+"""On the page of a task, which goes on with it."""
+TO_TRACE_ALONE: Final = (
+    Link(
+        "time",
+        "Draw its trace",
+        f"/d/{TASK_UID}?var-trace=${{__data.fields.{TRACE_FIELD}}}&${{__url_time_range}}",
+    ),
+)
+"""Of what belongs to no task."""
 HEADINGS: Final = {
     "time": "Begun",
     "name": "Span",

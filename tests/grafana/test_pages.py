@@ -58,7 +58,7 @@ def test_every_variable_narrows_something(uid: str) -> None:
 
 @every_page
 def test_links_lead_somewhere(uid: str) -> None:
-    """Links to a page name one that exists and set only its variables; those by tag find the pages."""
+    """Links name a page that exists, set its variables, read only their own; those by tag find the pages."""
     page = PAGES[uid]
     (bar,) = page["links"]
     assert bar["tags"] == [TAG]
@@ -66,6 +66,7 @@ def test_links_lead_somewhere(uid: str) -> None:
     for url in (text for text in texts_of(page["panels"]) if text.startswith("/d/")):
         target, query = url.removeprefix("/d/").split("?", 1)
         assert set(re.findall(r"var-(\w+)=", query)) <= set(variables_of(PAGES[target]))
+        assert set(re.findall(r"\$(\w+)", query)) <= set(variables_of(page))
 
 
 def test_links_are_found() -> None:

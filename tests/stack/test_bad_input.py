@@ -315,32 +315,6 @@ def test_a_prometheus_whose_disk_is_full_says_yes_to_what_it_does_not_keep(
     wait_until(lambda: find_total(instance, "held_total") == 6, "the next total")
 
 
-def test_a_tempo_whose_disk_is_full_writes_down_what_it_took_once_there_is_room(
-    make_instance: MakeInstance, mount_small: Callable[[Path, int], Path]
-) -> None:
-    """It takes spans into memory and says so; with room again nothing is missing, not after a kill."""
-    instance = make_instance()
-    disk = mount_small(instance.folder / "data" / "tempo", 8_000_000)
-    instance.start("tempo", "gateway")
-    ballast = fill(disk)
-    trace_id, request = make_span("held")
-    assert post(instance.url("gateway", "otlp_http"), "traces", request).status == 200
-    assert_told(instance, "tempo", "failed to cut traces")
-    assert has_trace(instance, trace_id)
-    ballast.unlink()
-    wait_until(lambda: find_names(instance, "held") == [trace_id], "the span, written down")
-    instance.kill("tempo")
-    instance.start("tempo")
-    wait_until(lambda: has_trace(instance, trace_id), "the span after a kill")
-    assert DROPPED not in instance.log("gateway").read_text()
-
-
-def find_names(instance: Instance, name: str) -> list[str]:
-    """The traces in which a search finds a span of that name."""
-    found = ask(f"{instance.url('tempo')}/api/search", q=f'{{name="{name}"}}')
-    return [trace["traceID"].rjust(32, "0") for trace in found.get("traces", ())]
-
-
 def test_the_health_of_a_host_whose_disk_is_full_names_the_disk(
     mount_small: Callable[[Path, int], Path], tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from grafana.mixin.queries import (
     events,
     grown,
     is_set,
+    or_zero,
     p95,
     positive,
     quantile,
@@ -111,7 +112,7 @@ _RUNNING: Final = Row(
         ),
         stat(
             "Failed or died",
-            Query(ratio(total(grown(_FAILED)), total(grown(_ENDED)))),
+            Query(ratio(f"({or_zero(total(grown(_FAILED)), total(grown(_ENDED)))})", total(grown(_ENDED)))),
             description=(
                 "Share of the tasks that ended in the chosen time which failed or lost their process."
             ),

@@ -7,7 +7,7 @@ from typing import Final
 from grafana.mixin.builders import chart, instant, lines, log, search, table, timeline
 from grafana.mixin.panels import Page, Query, Row
 from grafana.mixin.queries import among, logs, p95, rate, select, selected, spans, total
-from grafana.mixin.tables import TO_TRACE, columns
+from grafana.mixin.tables import TO_TRACE_ALONE, columns
 from grafana.mixin.variables import EVERYWHERE
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
@@ -112,7 +112,7 @@ _WELL: Final = Row(
                 attr.HEALTH_CONSECUTIVE_FAILURES,
                 attr.ERROR_TYPE,
             ),
-            links=TO_TRACE,
+            links=TO_TRACE_ALONE,
         ),
         log(
             "Changes of status",

@@ -68,7 +68,7 @@ _MONEY: Final = Row(
             description="What the priced calls of the chosen time cost together.",
             bad="More than the work is worth. Beside calls of unknown cost it is too low.",
             unit="currencyUSD",
-            empty=_NONE,
+            empty="no known cost",
         ),
         stat(
             "Calls of unknown cost",
@@ -118,7 +118,7 @@ _MONEY: Final = Row(
             description="Dollars per hour, by the model that was asked for.",
             bad="A line that rises without more tasks: a loop, a longer prompt, or a dearer model.",
             unit="currencyUSD",
-            empty=_NONE,
+            empty="no known cost",
             is_stacked=True,
             alerts=("TaskscopeCostForecast",),
         ),
