@@ -155,7 +155,7 @@ def read_page(instance: Instance, port: str) -> str:
 
 
 def read_derived(instance: Instance) -> list[Any]:
-    families = text_string_to_metric_families(read_page(instance, "derived"))
+    families = text_string_to_metric_families(read_page(instance, "derived"))  # type: ignore[no-untyped-call]
     return [sample for family in families for sample in family.samples]
 
 
@@ -233,5 +233,5 @@ def test_without_the_redaction_all_of_it_leaks(naked: Passage) -> None:
         assert is_count(fill) or leaks(GITHUB, said[fill.target])
     leaking = {key for one in naked.derived for key, value in one.labels.items() if leaks(GITHUB, value)}
     assert leaking >= {prometheus_label(key) for key in (*OPEN, *WHO)}
-    sent = {text for _, request in everywhere(GITHUB.text) for text in texts(request)}
-    assert {text for text in sent if leaks(GITHUB, text)} <= naked.texts
+    given = {text for _, request in everywhere(GITHUB.text) for text in texts(request)}
+    assert {text for text in given if leaks(GITHUB, text)} <= naked.texts
