@@ -65,8 +65,8 @@ ROWS: dict[str, ModuleType] = {
     )
 }
 """By name, in the order of the page."""
-_BESIDE: frozenset[str] = frozenset({"outages", "soak"})
-"""Rows that run beside the others."""
+_BESIDE: frozenset[str] = frozenset({"outages"})
+"""Rows that run beside the others: those that use little, or a pace is lost and exits are late."""
 
 
 def main() -> None:
