@@ -14,7 +14,6 @@ from grafana.mixin.queries import (
     events,
     grown,
     is_set,
-    or_zero,
     p95,
     positive,
     quantile,
@@ -112,13 +111,13 @@ _RUNNING: Final = Row(
         ),
         stat(
             "Failed or died",
-            Query(ratio(f"({or_zero(total(grown(_FAILED)), total(grown(_ENDED)))})", total(grown(_ENDED)))),
+            Query(ratio(total(grown(_FAILED)), total(grown(_ENDED)))),
             description=(
                 "Share of the tasks that ended in the chosen time which failed or lost their process."
             ),
             bad="Above what is usual for this work: find the common error below.",
             unit="percentunit",
-            empty="no tasks ended",
+            empty="none failed or died",
             steps=(
                 Step(CONFIG.marks.tasks_failed_share, "yellow"),
                 Step(CONFIG.limits.tasks_failed_share, "red"),
