@@ -100,6 +100,7 @@ STREAM_OUTCOMES: Final = ("completed", "cancelled", "abandoned")
 COST_STATUSES: Final = ("known", "unknown")
 """Values of `taskscope.cost.status`."""
 COST_CALL_FAILED: Final = "call_failed"
+"""`taskscope.cost.unknown_reason` of a call that failed before any usage came."""
 COST_UNKNOWN_REASONS: Final = (
     "unknown_model",
     "missing_usage",
