@@ -30,6 +30,7 @@ from taskscope.semconv import attributes as attr
 from taskscope.semconv import spans as words
 
 from .measurement import LoadError, ratios, spread_of, take_turns
+from .memory import peak_bytes
 from .results import Goal, Row, tell_spread
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _measure_throughput(scene: Scene) -> list[Row]:
             took = [_deliver(instance, "otlp_grpc/tempo", _make_bodies(number, size)) for _ in rounds]
             rate = spread_of([number / seconds for seconds in took])
             volume = spread_of([number * size / seconds / 1e6 for seconds in took])
-            rss = spread_of([_read_peak_mb(instance)])
+            rss = spread_of([peak_bytes(instance.processes["gateway"].pid) / 1e6])
         rows += [
             Row(f"spans of {size / 1000:g} KB, until Tempo has them", rate, "spans/s"),
             Row(f"the same spans of {size / 1000:g} KB", volume, "MB/s", f"peak RSS {tell_spread(rss)} MB"),
@@ -229,12 +230,6 @@ def _get(url: str) -> bytes:
 def _read_cpu(instance: Instance) -> float:
     stat = Path(f"/proc/{instance.processes['gateway'].pid}/stat").read_text().rpartition(")")[2].split()
     return (int(stat[11]) + int(stat[12])) / _TICKS
-
-
-def _read_peak_mb(instance: Instance) -> float:
-    status = Path(f"/proc/{instance.processes['gateway'].pid}/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(found[1]) / 1000 if found else 0.0
 
 
 def _make_bodies(number: int, size: int) -> list[bytes]:

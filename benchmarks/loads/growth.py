@@ -7,19 +7,15 @@ Whether a repair passes is asked of `true`: no test suite runs, since it would r
 
 from __future__ import annotations
 
-import resource
 import sys
 from pathlib import Path
 
+from benchmarks.memory import resident_bytes
 from taskscope.bootstrap import build_runtime
 from taskscope.config import load_settings
 from taskscope.tasks.records import TaskRequest
 
 from ._answer import answer
-
-_STATM = Path("/proc/self/statm")
-_RESIDENT = 1
-"""Its field of resident pages."""
 
 
 def main() -> None:
@@ -31,18 +27,10 @@ def main() -> None:
         request = TaskRequest(text="repair the missing colon", repository=repository, test_command=("true",))
         outcome = runtime.runner.run(request).outcome
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        sizes.append(_resident_bytes())
+        sizes.append(resident_bytes())
     if not runtime.close():
         sys.exit("not all telemetry reached the store")
     answer(resident_bytes=sizes, outcomes=outcomes)
-
-
-def _resident_bytes() -> int:
-    """Return what is resident now; where there is no /proc, the most that ever was."""
-    if _STATM.exists():
-        return int(_STATM.read_text().split()[_RESIDENT]) * resource.getpagesize()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 if __name__ == "__main__":

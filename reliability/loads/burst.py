@@ -8,19 +8,19 @@ Without: TASKSCOPE_DISABLED=1, which leaves the same program on the API's own no
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from opentelemetry import trace
 
 import taskscope
 from benchmarks.loads._answer import answer
+from benchmarks.memory import peak_bytes
 
 _FLUSH_S = 60.0
 _TEXT = "the second of three attempts, after the linter had nothing to say"
 
 
 def main() -> None:
-    """Answer the peak of resident memory in KiB, and whether all was stored."""
+    """Answer the peak of resident memory, and whether all was stored."""
     spans = int(sys.argv[1])
     taskscope.configure()
     tracer = trace.get_tracer("burst")
@@ -31,13 +31,7 @@ def main() -> None:
                     {"app.number": number, "app.path": f"src/a_{number}.py", "app.note": _TEXT}
                 )
     is_flushed = taskscope.flush(_FLUSH_S)
-    answer(peak_kib=_peak_kib(), is_flushed=is_flushed)
-
-
-def _peak_kib() -> int:
-    """The most that was resident, of this program alone: `ru_maxrss` goes on from the one that started it."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0])
+    answer(peak_bytes=peak_bytes(), is_flushed=is_flushed)
 
 
 if __name__ == "__main__":

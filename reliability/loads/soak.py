@@ -5,7 +5,6 @@ python -m reliability.loads.soak SPANS PER_SECOND
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 import time
@@ -13,10 +12,10 @@ from pathlib import Path
 
 import taskscope
 from benchmarks.loads._answer import answer
+from benchmarks.memory import resident_bytes
 
 from .verdict import read_accounts
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _SPANS_A_TASK = 20
 _LOOKS = 200
 _WARM = 0.3
@@ -36,7 +35,7 @@ def main() -> None:
         _do_task(number)
         time.sleep(max(began + number * _SPANS_A_TASK / per_second - time.perf_counter(), 0))
         if number % max(tasks // _LOOKS, 1) == 0:
-            sizes.append((number * _SPANS_A_TASK, _resident_mb()))
+            sizes.append((number * _SPANS_A_TASK, resident_bytes() / 1e6))
             largest = max(largest, _store_bytes(recording.store_path))
     took_s = time.perf_counter() - began
     is_flushed = taskscope.flush(_FLUSH_S)
@@ -55,10 +54,6 @@ def _do_task(number: int) -> None:
         for index in range(6):
             with taskscope.step("edit"), taskscope.tool("search") as tool, taskscope.tool("read"):
                 tool.set("app.path", f"src/part_{number % 1000}_{index}.py")
-
-
-def _resident_mb() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE / 1e6
 
 
 def _store_bytes(store: Path) -> int:

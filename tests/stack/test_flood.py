@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
+from benchmarks.memory import peak_bytes
 from stack.programs import find_collector_configs
 
 from .senders import Span, encode_spans
@@ -113,8 +114,7 @@ def hand_over(instance: Instance, body: bytes, tier: Tier = AGENT) -> int:
 
 def read_peak_mib(instance: Instance, tier: Tier) -> int:
     """The most memory that a tier ever had in use."""
-    status = Path(f"/proc/{instance.processes[tier.name].pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) >> 10
+    return peak_bytes(instance.processes[tier.name].pid) >> 20
 
 
 @pytest.mark.parametrize("tier", [AGENT, GATEWAY], ids=lambda tier: tier.name)

@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from benchmarks.memory import peak_bytes
 from taskscope.service.otlp.intake import BODY_LIMIT_BYTES
 from taskscope.store.history import open_history
 from taskscope.store.wire import fields
@@ -173,12 +174,6 @@ def test_no_other_coding_is_read(service: Service, coding: str) -> None:
     assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "gzip")
 
 
-def peak_bytes(service: Service) -> int:
-    """The most memory that the service ever took."""
-    status = Path(f"/proc/{service.process.pid}/status").read_text()
-    return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM"))
-
-
 def zeros(size_bytes: int) -> bytes:
     """As many zeros, compressed."""
     packer = zlib.compressobj(9, wbits=31)
@@ -191,12 +186,12 @@ def zeros(size_bytes: int) -> bytes:
 )
 def test_a_bomb_does_not_go_off(service: Service) -> None:
     """256 MiB in a quarter of one are a 413, and take less than 100 MB, however often they come."""
-    bomb, before = zeros(1 << 28), peak_bytes(service)
+    bomb, before = zeros(1 << 28), peak_bytes(service.process.pid)
     assert len(bomb) < 500_000
     for kind in (PROTOBUF, JSON):
         answer = post(service, "/v1/traces", bomb, kind, Content_Encoding="gzip")
         assert (answer.status_code, read_status(answer)[0]) == (413, 8)
-    assert peak_bytes(service) - before < 100_000_000
+    assert peak_bytes(service.process.pid) - before < 100_000_000
 
 
 def test_a_large_body_that_is_nearly_nothing_is_refused(service: Service) -> None:
