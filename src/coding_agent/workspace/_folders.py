@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from coding_agent import interrupts
 
-from ._leftovers import clear_up, marked
+from ._leftovers import clear_up, mark, unmark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,17 +35,16 @@ def reserved_folder(home: Path, task_id: str, *, should_keep: bool) -> Iterator[
     clear_up(home / "work", remove_tree)
     place = _find_place(home)
     folder = _make_folder(place, task_id)
+    marker = mark(folder, should_keep=should_keep)
     try:
-        with marked(folder, should_keep=should_keep):
-            try:
-                yield folder
-            finally:
-                if not should_keep:
-                    with interrupts.held_back():  # who is in a hurry presses Ctrl-C twice
-                        remove_tree(folder)
+        yield folder
     finally:
-        if not should_keep and place.parent != home:  # made for this folder alone
-            place.rmdir()
+        with interrupts.held_back():  # who is in a hurry presses Ctrl-C twice
+            if not should_keep:
+                remove_tree(folder)
+            unmark(folder, marker)
+            if not should_keep and place.parent != home:  # made for this folder alone
+                place.rmdir()
 
 
 def remove_tree(folder: Path) -> None:

@@ -13,7 +13,6 @@ import os
 import select
 import signal
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -32,17 +31,33 @@ _ROUNDS: Final = 10
 """A process that is killed may have started another one meanwhile."""
 
 
-@contextmanager
-def marked(folder: Path, *, should_keep: bool) -> Iterator[None]:
-    """Show that the folder is at work as long as this process lives; without a marker on a full disk."""
-    marker = _mark(folder, identity.own_word() + (_KEPT if should_keep else ""))
+def mark(folder: Path, *, should_keep: bool) -> int | None:
+    """Show that the folder is at work as long as this process lives: a marker, locked before it has its name.
+
+    Return what `unmark` takes, None without a marker, say on a full disk.
+    """
     try:
-        yield
-    finally:
-        if marker is not None:
-            with contextlib.suppress(OSError):
-                _path_of(folder).unlink(missing_ok=True)
-            os.close(marker)
+        descriptor, name = tempfile.mkstemp(prefix=".", suffix=".new", dir=folder.parent)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.write(descriptor, (identity.own_word() + (_KEPT if should_keep else "")).encode())
+        Path(name).rename(_path_of(folder))
+    except OSError:
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        return None
+    return descriptor
+
+
+def unmark(folder: Path, marker: int | None) -> None:
+    """Show that the work is done."""
+    if marker is not None:
+        with contextlib.suppress(OSError):
+            _path_of(folder).unlink(missing_ok=True)
+        os.close(marker)
 
 
 def clear_up(work: Path, remove_tree: Callable[[Path], None]) -> None:
@@ -61,24 +76,6 @@ def clear_up(work: Path, remove_tree: Callable[[Path], None]) -> None:
                     marker.unlink()
             finally:
                 os.close(descriptor)
-
-
-def _mark(folder: Path, word: str) -> int | None:
-    """Make the marker, locked before it has its name; the lock ends with the process."""
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=".", suffix=".new", dir=folder.parent)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.write(descriptor, word.encode())
-        Path(name).rename(_path_of(folder))
-    except OSError:
-        os.close(descriptor)
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        return None
-    return descriptor
 
 
 def _path_of(folder: Path) -> Path:
