@@ -11,28 +11,17 @@ TASK_UID: Final = "taskscope-task"
 TRACE_FIELD: Final = "traceIdHidden"
 """Tempo's data source gives each row of spans its trace id under this name."""
 _TASK_FIELD: Final = f'${{__data.fields["{attr.TASK_ID}"]}}'
+_TRACE: Final = f"var-trace=${{__data.fields.{TRACE_FIELD}}}&${{__url_time_range}}"
 TO_TASK: Final = (
     Link(
         attr.TASK_ID,
         "Open this task",
-        f"/d/{TASK_UID}?var-task={_TASK_FIELD}&var-trace=${{__data.fields.{TRACE_FIELD}}}&${{__url_time_range}}",
+        f"/d/{TASK_UID}?var-task={_TASK_FIELD}&{_TRACE}",
     ),
 )
-TO_TRACE: Final = (
-    Link(
-        "time",
-        "Draw its trace",
-        f"/d/{TASK_UID}?var-task=$task&var-trace=${{__data.fields.{TRACE_FIELD}}}&${{__url_time_range}}",
-    ),
-)
+TO_TRACE: Final = (Link("time", "Draw its trace", f"/d/{TASK_UID}?var-task=$task&{_TRACE}"),)
 """On the page of a task, which goes on with it."""
-TO_TRACE_ALONE: Final = (
-    Link(
-        "time",
-        "Draw its trace",
-        f"/d/{TASK_UID}?var-trace=${{__data.fields.{TRACE_FIELD}}}&${{__url_time_range}}",
-    ),
-)
+TO_TRACE_ALONE: Final = (Link("time", "Draw its trace", f"/d/{TASK_UID}?{_TRACE}"),)
 """Of what belongs to no task."""
 HEADINGS: Final = {
     "time": "Begun",

@@ -15,6 +15,14 @@ from taskscope.semconv.events import HEALTH_STATUS_CHANGED
 
 _NONE: Final = "no health checks run"
 _CHECK: Final = ("instance", attr.HEALTH_CHECK)
+_SAID: Final = (
+    attr.HEALTH_CHECK,
+    attr.HEALTH_GROUP,
+    attr.HEALTH_STATUS,
+    attr.HEALTH_CONSECUTIVE_FAILURES,
+    attr.ERROR_TYPE,
+)
+"""What a run of a check says."""
 _OF_CHECK: Final = ("job", *_CHECK, attr.HEALTH_GROUP, attr.HEALTH_STATUS)
 _STATUS: Final = metrics.HEALTH_STATUS
 _STATES: Final = ((0.0, "pass", "green"), (1.0, "warn", "yellow"), (2.0, "fail", "red"))
@@ -92,11 +100,7 @@ _WELL: Final = Row(
             search(
                 selected(
                     spans(f'span.{attr.HEALTH_STATUS} =~ "warn|fail"'),
-                    attr.HEALTH_CHECK,
-                    attr.HEALTH_GROUP,
-                    attr.HEALTH_STATUS,
-                    attr.HEALTH_CONSECUTIVE_FAILURES,
-                    attr.ERROR_TYPE,
+                    *_SAID,
                 ),
                 attr.HEALTH_CHECK,
                 attr.HEALTH_STATUS,
@@ -104,14 +108,7 @@ _WELL: Final = Row(
             description="The newest runs with `warn` or `fail`; those that pass are not kept as traces.",
             bad="Many in a row: it does not come back by itself.",
             empty="all checks passed",
-            columns=columns(
-                "time",
-                attr.HEALTH_CHECK,
-                attr.HEALTH_GROUP,
-                attr.HEALTH_STATUS,
-                attr.HEALTH_CONSECUTIVE_FAILURES,
-                attr.ERROR_TYPE,
-            ),
+            columns=columns("time", *_SAID),
             links=TO_TRACE_ALONE,
         ),
         log(

@@ -34,27 +34,32 @@ def _each(title: str, condition: str, *keys: str, width: int = 12, **words: Unpa
     return table(title, found, width=width, height=10, columns=shown, links=TO_TRACE, **words)
 
 
+_HOW: Final = (
+    attr.TASK_ID,
+    attr.TASK_KIND,
+    attr.TASK_SOURCE,
+    attr.TASK_ATTEMPT,
+    attr.TASK_OUTCOME,
+    attr.TASK_VERIFICATION,
+    attr.ERROR_TYPE,
+)
+"""How a task ended."""
+_WHAT: Final = (
+    attr.TASK_FILES_CHANGED,
+    attr.TASK_COST_MICRO_USD,
+    attr.TASK_COST_UNPRICED_CALLS,
+    attr.VCS_REPOSITORY_NAME,
+    attr.VCS_REF_HEAD_NAME,
+    attr.VCS_REF_HEAD_REVISION,
+)
+"""What it came to, and where."""
+
 _END: Final = Row(
     "How did it end?",
     (
         table(
             "The task",
-            _find(
-                equals(attr.GEN_AI_OPERATION_NAME, INVOKE_WORKFLOW),
-                attr.TASK_ID,
-                attr.TASK_KIND,
-                attr.TASK_SOURCE,
-                attr.TASK_ATTEMPT,
-                attr.TASK_OUTCOME,
-                attr.TASK_VERIFICATION,
-                attr.ERROR_TYPE,
-                attr.TASK_FILES_CHANGED,
-                attr.TASK_COST_MICRO_USD,
-                attr.TASK_COST_UNPRICED_CALLS,
-                attr.VCS_REPOSITORY_NAME,
-                attr.VCS_REF_HEAD_NAME,
-                attr.VCS_REF_HEAD_REVISION,
-            ),
+            _find(equals(attr.GEN_AI_OPERATION_NAME, INVOKE_WORKFLOW), *_HOW, *_WHAT),
             description=(
                 "Outcome, verdict of the checks, error, cost. A click on the id draws its waterfall below."
             ),
@@ -69,23 +74,7 @@ _END: Final = Row(
             ),
             width=24,
             height=6,
-            columns=columns(
-                "time",
-                attr.TASK_ID,
-                attr.TASK_KIND,
-                attr.TASK_SOURCE,
-                attr.TASK_ATTEMPT,
-                attr.TASK_OUTCOME,
-                attr.TASK_VERIFICATION,
-                attr.ERROR_TYPE,
-                "duration",
-                attr.TASK_FILES_CHANGED,
-                attr.TASK_COST_MICRO_USD,
-                attr.TASK_COST_UNPRICED_CALLS,
-                attr.VCS_REPOSITORY_NAME,
-                attr.VCS_REF_HEAD_NAME,
-                attr.VCS_REF_HEAD_REVISION,
-            ),
+            columns=columns("time", *_HOW, "duration", *_WHAT),
             links=TO_TASK,
         ),
     ),
