@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -100,13 +101,21 @@ def test_a_damaged_store_is_set_aside_under_a_running_service(tmp_path: Path) ->
         assert service.end() == 0
 
 
+def put_folder_in_place(home: Path) -> None:
+    """Put a folder where the store's file was; the writer makes a new file as soon as there is none."""
+    while True:
+        for file in home.glob("taskscope.db*"):
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(FileExistsError):
+            (home / "taskscope.db").mkdir()
+            return
+
+
 def test_an_unusable_store_is_told_and_ends_nothing(tmp_path: Path) -> None:
     """`ready`, metrics and tasks answer 503 as problems, `live` 200, and the end is a good one."""
     home = tmp_path / "home"
     with running_service(home, tmp_path, HEALTHCHECK_INTERVAL="1") as service:
-        for file in home.glob("taskscope.db*"):
-            file.unlink()
-        (home / "taskscope.db").mkdir()
+        put_folder_in_place(home)
         wait_until(lambda: service.client.get("/health/ready").status_code, lambda code: code == 503)
         assert service.client.get("/health/live").status_code == 200
         for path in ("/metrics", "/tasks", "/tasks/t-1/spans"):
