@@ -45,7 +45,6 @@ VALUES: dict[str, tuple[str, object, str]] = {
     "home": ("/x/home", Path("/x/home"), "a\0b"),
     "disabled": ("Yes", True, "maybe"),
     "service_name": ("shop agent", "shop agent", "two\nlines"),
-    "content_capture": ("OFF", "off", "some"),
     "otlp_endpoint": ("http://collector:4318", "http://collector:4318", "collector:4318"),
     "otlp_traces_endpoint": ("https://c/v1/traces", "https://c/v1/traces", "grpc://c"),
     "otlp_logs_endpoint": ("https://c/v1/logs", "https://c/v1/logs", "//c"),
@@ -228,10 +227,10 @@ def test_an_empty_agent_file_sets_nothing(content: str, tmp_path: Path) -> None:
 
 
 def test_yaml_words_stay_words(tmp_path: Path) -> None:
-    """`off` is the setting's word and not YAML's False; a list is one of paths."""
-    write(tmp_path, agent="content_capture: off\nallowed_roots: [~/a, b]\n")
+    """`off` is a word and not YAML's False; a list is one of paths."""
+    write(tmp_path, agent="service_name: off\nallowed_roots: [~/a, b]\n")
     found = load_settings(tmp_path, {"HOME": "/home/ann"})
-    assert found.content_capture == "off"
+    assert found.service_name == "off"
     assert found.allowed_roots == (Path("/home/ann/a"), tmp_path / "b")
 
 

@@ -38,7 +38,7 @@ span lines. Nothing is interpolated and nothing is run. A line that cannot be re
 ```yaml
 metrics_port: 9000
 cost_cap_daily: 2.50
-content_capture: off
+service_name: night shift
 allowed_roots: [~/work, ~/play]
 ```
 """

@@ -1,6 +1,6 @@
 """The kinds of value that a setting may have: how text becomes a value, and what is allowed in words.
 
-Every source hands over text (a YAML scalar too, so that `content_capture: off` means the word), so that one
+Every source hands over text (a YAML scalar too, so that `service_name: off` means the word), so that one
 parser serves the environment, `.env` and `.agent.yml`. A parser raises ValueError; the words of the message
 come from `Kind.allowed`. Regular expressions are compiled when there is a text to match: in most programs
 for two or three of them.

@@ -112,11 +112,6 @@ class Settings:
         "counts too, and the default is `unknown_service:python`.",
         otel=("OTEL_SERVICE_NAME",),
     )
-    content_capture: str = _setting(
-        kinds.choice("off", "metadata", "full"),
-        "off",
-        "What is kept of prompts, answers and tool arguments: nothing, sizes and hashes, or (redacted) all.",
-    )
     otlp_endpoint: str | None = _setting(
         kinds.url(*_WEB),
         None,

@@ -223,8 +223,6 @@ HEALTH_CONSECUTIVE_FAILURES = "taskscope.health.consecutive_failures"
 
 # Of ours, what the telemetry says of itself and of budgets.
 
-CONTENT_CAPTURE = "taskscope.content.capture"
-"""How much content was recorded, one of `spans.CONTENT_CAPTURES`."""
 CONTENT_TRUNCATED = "taskscope.content.truncated"
 """string[]: keys whose values were cut."""
 CONTENT_ORIGINAL_SIZES = "taskscope.content.original_sizes"

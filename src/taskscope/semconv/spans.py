@@ -129,8 +129,6 @@ HEALTH_GROUPS: Final = ("live", "ready", "startup")
 """Values of `taskscope.health.group`."""
 HEALTH_STATUSES: Final = ("pass", "warn", "fail")
 """Values of `taskscope.health.status`."""
-CONTENT_CAPTURES: Final = ("off", "metadata", "full")
-"""Values of `taskscope.content.capture`."""
 SIGNALS: Final = ("traces", "logs", "metrics")
 """Values of `taskscope.signal`."""
 DROP_REASONS: Final = (
@@ -185,7 +183,6 @@ CLOSED_SETS: Final = {
     "taskscope.budget.scope": BUDGET_SCOPES,
     "taskscope.cache.result": CACHE_RESULTS,
     "taskscope.component": COMPONENTS,
-    "taskscope.content.capture": CONTENT_CAPTURES,
     "taskscope.cost.status": COST_STATUSES,
     "taskscope.cost.unknown_reason": COST_UNKNOWN_REASONS,
     "taskscope.drop.reason": DROP_REASONS,
