@@ -105,15 +105,16 @@ def _build(
     path = settings.store_path
     encoder = Encoder(Cleaner(redactor))
     journal = Journal(path.parent / "journal")
+    resource = _make_resource(settings)
+    said = encoder.resource(resource.attributes)
     writer = Writer(
         journal,
-        partial(_open_session, settings),
+        partial(_open_session, settings, said),
         drain_errors=drain_errors,
         on_stored=on_stored,
     )
     intake = Intake(journal, writer)
-    resource = _make_resource(settings)
-    recording = Recording(path, intake, writer, encoder.resource(resource.attributes))
+    recording = Recording(path, intake, writer, said)
     sink = RecordingSink(encoder, intake, writer, stamp)
     writer.serve(sink)
     _join_tracer_provider(resource, sink, recording)
@@ -219,14 +220,23 @@ def _make_log_processor(
     return RecordingLogProcessor(encoder, intake, writer, stamp)
 
 
-def _open_session(settings: Settings, find_lock: Callable[[], ProcessLock | None]) -> StoreSession:
+def _open_session(
+    settings: Settings, resource: bytes, find_lock: Callable[[], ProcessLock | None]
+) -> StoreSession:
     """What the writer writes to: loaded on its thread, with the first record."""
     from taskscope.store.balance import note_expired
+    from taskscope.store.records import Source
     from taskscope.store.retention import Limits
     from taskscope.store.session import StoreSession
 
     limits = Limits(int(settings.retention_days * _DAY_NS), settings.store_limit_bytes)
-    return StoreSession(settings.store_path, find_lock, limits=limits, note_expired=note_expired)
+    return StoreSession(
+        settings.store_path,
+        find_lock,
+        limits=limits,
+        note_expired=note_expired,
+        source=Source(resource, b""),
+    )
 
 
 def _set_meter_provider(

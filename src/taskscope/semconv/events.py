@@ -38,7 +38,7 @@ HEALTH_STATUS_CHANGED: Final = "taskscope.health.status_changed"
 RECOVERED: Final = "taskscope.recorder.recovered"
 """The spans of a dead process were brought home: recovery.span_count."""
 RECORDS_DROPPED: Final = "taskscope.recorder.records_dropped"
-"""Records were lost, and counted: signal, drop.reason, drop.count."""
+"""Records never reached the store, once a minute while that goes on: signal, drop.reason, drop.count."""
 
 SEVERITIES: Final = {
     TASK_STARTED: INFO,

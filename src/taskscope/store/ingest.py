@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -21,7 +23,8 @@ from .database import cut, find_locks_path, insert_many, transaction
 from .decoding import NO_SOURCE
 from .interruption import find_dead, interrupt, read_open
 from .records import STATUS_ERROR, HealthReading, LogRecord, Record, Source, SpanRecord, TaskNote
-from .remains import LeftJournal, find_left, recovered_event, tidy_up
+from .remains import LeftJournal, find_left, tidy_up
+from .reports import dropped_event, recovered_event
 from .roles import Role, find_role
 from .tally import STORE, LabelLimit, Tally, count_calls
 
@@ -41,13 +44,20 @@ class Stored(NamedTuple):
 class Ingest:
     """The writing side of a store, for one process of its table; not for two threads at once."""
 
-    def __init__(self, connection: sqlite3.Connection, process_id: int | None) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, process_id: int | None, source: Source | None = None
+    ) -> None:
+        """`source`: who tells of this process's losses; without it they are counted alone."""
         self._connection = connection
         self._process_id = process_id
+        self._source = source
         self._labels = LabelLimit(connection)
         self._sources: dict[Source, int] = {}
         """Numbers in the table, known for one transaction."""
         self._open: set[bytes] = set()
+        self._untold: Counter[tuple[str, str]] = Counter()
+        """Losses that are counted, and of which no event tells yet."""
+        self._tell_at = 0.0
 
     def connect(self, connection: sqlite3.Connection) -> None:
         """Go on with another connection to the same store."""
@@ -67,13 +77,20 @@ class Ingest:
         `journal_seq`, the number of the batch's last record in the journal, is stored with it: what is
         replayed after a kill begins behind it.
         """
+        untold = self._untold + accounts.dropped if accounts is not None else self._untold
+        is_telling = bool(untold) and time.monotonic() >= self._tell_at
         with self._transaction():
             tally = Tally(self._labels)
             opened, closed = self._store(batch, tally, accounts, self._process_id, self._open)
             self._note_life(batch, accounts, journal_seq)
+            if is_telling:
+                self._tell_losses(self._source, untold, tally)
             tally.write(self._connection)
         self._open.update(opened)
         self._open.difference_update(closed)
+        self._untold = Counter() if is_telling else untold
+        if is_telling:
+            self._tell_at = time.monotonic() + _TELL_S
 
     def recover(self) -> int:
         """Bring home what dead processes left, one transaction for each; the number of spans.
@@ -98,7 +115,11 @@ class Ingest:
     def end_process(self, ended_ns: int) -> None:
         """Note that this process ended well; spans that it left open read as interrupted."""
         with self._transaction():
+            tally = Tally(self._labels)
+            self._tell_losses(self._source, self._untold, tally)
+            tally.write(self._connection)
             self._mark_ended(self._process_id, ended_ns)
+        self._untold.clear()
 
     def _store(
         self,
@@ -158,6 +179,7 @@ class Ingest:
             end_ns = max([left.last_sign_ns, *map(_time_of, batch or left.read_after(0)[0])])
             spans = before + self._close_open(process_id, end_ns, tally) + _count_ended(batch)
             self._tell_recovery(left.source, spans, tally)
+            self._tell_losses(left.source, accounts.dropped, tally)
             tally.write(self._connection)
         return spans
 
@@ -187,6 +209,7 @@ class Ingest:
                 "UPDATE process SET journal_seq = max(journal_seq, ?) WHERE id = ?",
                 (records[-1].seq, process_id),
             )
+            self._tell_losses(left.source, accounts.dropped, tally)
             tally.write(self._connection)
         return _count_ended(batch)
 
@@ -217,6 +240,16 @@ class Ingest:
         if spans:
             tally.add_recovery(spans)
             self._insert_logs([recovered_event(source, spans)])
+
+    def _tell_losses(
+        self, source: Source | None, dropped: Mapping[tuple[str, str], int], tally: Tally
+    ) -> None:
+        """Say in the log what was lost, and count that; the losses themselves are counted elsewhere."""
+        if source is None:
+            return
+        told = [dropped_event(source, *what, records) for what, records in sorted(dropped.items())]
+        self._insert_logs(told)
+        tally.add_stored("logs", len(told))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -378,6 +411,8 @@ class Ingest:
         )
 
 
+_TELL_S: Final = 60.0
+"""Between two events of losses: they come in each transaction when they come, and their number is counted."""
 _UNSTORABLE: Final = (ValueError, OverflowError, sqlite3.IntegrityError, sqlite3.DataError)
 """Errors that speak of a record and not of the store."""
 

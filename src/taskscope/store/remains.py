@@ -17,12 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskscope.semconv import attributes as attr
-from taskscope.semconv import events
-
-from . import wire
 from .accounts import Accounts
-from .decoding import NO_SOURCE, decode, decode_log
+from .decoding import NO_SOURCE, decode
 from .journals import SUFFIX, Remains, read_journal
 from .processes import Identity, enter_process, find_process, is_owner_alive
 from .records import LogRecord, SpanRecord
@@ -169,19 +165,3 @@ def _last_sign_ns(lock: Path, started_ns: int) -> int:
     with contextlib.suppress(OSError):
         return max(started_ns, lock.stat().st_mtime_ns)
     return started_ns
-
-
-def recovered_event(source: Source, spans: int) -> LogRecord:
-    """The event that tells of spans brought home, as said by the process that had made them."""
-    return decode_log(
-        b"".join(
-            (
-                wire.fixed64(b"\x09", time.time_ns()),
-                wire.counted(b"\x10", events.SEVERITIES[events.RECOVERED]),
-                wire.text(b"\x1a", events.SEVERITY_TEXTS[events.SEVERITIES[events.RECOVERED]]),
-                wire.attributes(b"\x32", {attr.RECOVERY_SPAN_COUNT: spans}),
-                wire.text(b"\x62", events.RECOVERED),
-            )
-        ),
-        source,
-    )

@@ -26,7 +26,7 @@ from .retention import Limits, NoteExpired, is_full, limit_pages, tend
 
 if TYPE_CHECKING:
     from .accounts import Accounts
-    from .records import Record
+    from .records import Record, Source
 
 _ROOM_FACTOR: Final = 2
 """What records take in the file, with indexes and the log, of what their bodies take."""
@@ -71,12 +71,17 @@ class StoreSession:
         *,
         limits: Limits | None = None,
         note_expired: NoteExpired = lambda _connection, _signal, _numbers: None,
+        source: Source | None = None,
     ) -> None:
-        """`find_lock`: the lock that this process holds as the owner of its journal, and lets go itself."""
+        """`find_lock`: the lock that this process holds as the owner of its journal, and lets go itself.
+
+        `source`: who tells of this process's losses; without it they are counted alone.
+        """
         self.path = path
         self._find_lock = find_lock
         self._limits = limits
         self._note_expired = note_expired
+        self._source = source
         self._lock: ProcessLock | None = None
         self._own_lock: ProcessLock | None = None
         self._inode: int | None = None
@@ -161,7 +166,7 @@ class StoreSession:
                 self._lock = self._own_lock = ProcessLock(self.path.parent / "journal")
             if self._process_id is None:
                 self._process_id = register_process(connection, self._lock)
-            ingest = self._ingest or Ingest(connection, self._process_id)
+            ingest = self._ingest or Ingest(connection, self._process_id, self._source)
             ingest.connect(connection)
             if not self._has_recovered:
                 self._brought_home = ingest.recover()

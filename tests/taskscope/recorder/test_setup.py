@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from taskscope.semconv import events
 from taskscope.store.aggregates import read_aggregates
 from taskscope.store.database import open_database
 from taskscope.store.history import open_history
@@ -90,6 +91,28 @@ assert not list((HOME / "journal").iterdir())
 """
     _run(program, home)
     assert _count(home, "span") == 1
+
+
+def test_a_loss_is_told_by_the_process_that_had_it(home: Path) -> None:
+    """A record that no table takes is told of by an event of the process's own resource."""
+    program = """
+import sqlite3
+recording = start()
+with tool(): pass
+assert recording.flush(30)
+other = sqlite3.connect(HOME / "taskscope.db", isolation_level=None)
+other.execute("CREATE TRIGGER fault BEFORE INSERT ON span BEGIN SELECT raise(ABORT, 'no'); END")
+with tool(): pass
+assert not recording.flush(30) and recording.shutdown(30)
+"""
+    _run(program, home, environ={"OTEL_SERVICE_NAME": "night-shift"})
+    with closing(open_database(home / "taskscope.db", create=False, read_only=True)) as connection:
+        rows = connection.execute(
+            "SELECT event, resource FROM log JOIN source ON source.id = source"
+        ).fetchall()
+    ((event, resource),) = rows
+    assert event == events.RECORDS_DROPPED
+    assert b"night-shift" in resource
 
 
 @pytest.mark.parametrize("name", ["TASKSCOPE_DISABLED", "OTEL_SDK_DISABLED"])
