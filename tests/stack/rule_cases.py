@@ -78,7 +78,9 @@ RETRIES = f'taskscope_llm_retries_total{{{HOST},gen_ai_provider_name="openai",ge
 SILENCE = f"taskscope_task_silence_max_seconds{{{HOST}}}"
 IN_A_ROW = f'taskscope_task_consecutive_failures{{{HOST},taskscope_task_kind="repair"}}'
 ERRORS = f'taskscope_internal_errors_total{{{HOST},taskscope_component="shipper",error_type="OSError"}}'
-FILE, FILE_LIMIT = (f"taskscope_recorder_file_{what}_bytes{{{HOST}}}" for what in ("size", "limit"))
+FILE, FILE_FREE, FILE_LIMIT = (
+    f"taskscope_recorder_file_{what}_bytes{{{HOST}}}" for what in ("size", "free", "limit")
+)
 REFUSED = of_gateway("otelcol_receiver_refused_spans", ',receiver="otlp",transport="http"')
 SEND_FAILED = of_gateway("otelcol_exporter_send_failed_log_records", ',exporter="otlp_http/loki"')
 ENQUEUE_FAILED = of_gateway("otelcol_exporter_enqueue_failed_spans", ',exporter="otlp_grpc/tempo"')
@@ -391,13 +393,13 @@ TELEMETRY = (
     Case(
         "TaskscopeStoreFilling",
         "ten minutes at 95 % fire",
-        {FILE: "94x5 95x20 90x5", FILE_LIMIT: "100x40"},
+        {FILE: "96x5 97x20 92x5", FILE_FREE: "2x40", FILE_LIMIT: "100x40"},
         {"15m": [], "16m": [IT], "26m": [IT], "27m": []},
     ),
     Case(
         "TaskscopeStoreFilling",
-        "94 % are retention at work",
-        {FILE: "94x40", FILE_LIMIT: "100x40"},
+        "94 % are retention at work, in a file that was full once",
+        {FILE: "101x40", FILE_FREE: "7x40", FILE_LIMIT: "100x40"},
         {"30m": []},
     ),
 )

@@ -96,6 +96,8 @@ class Proof:
         scene.fill("stuck", host="lost")
         scene.wait_for('taskscope_task_silence_max_seconds{job="lost"} > 0')
         scene.lost.kill()
+        # Its service sees to it that the write-ahead log stands as long as nobody does anything about it.
+        scene.small.serve()
         scene.small.run_agent("chatty.py", "6000", "0")
         scene.fleet.well.run_agent("chatty.py", "0", "6000")
         scene.send_deltas_of_one_identity()
@@ -129,6 +131,7 @@ class Proof:
         scene.logs.forgive()
         scene.fleet.recover()
         scene.fill("good", host="ill")
+        scene.small.close()
         scene.small.environment["TASKSCOPE_STORE_LIMIT"] = "100MB"
         scene.small.serve()
 

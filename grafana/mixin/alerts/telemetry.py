@@ -104,11 +104,12 @@ def _pending(config: Config) -> Alert:
 
 
 def _filling(config: Config) -> Alert:
-    size = total(select(metrics.RECORDER_FILE_SIZE), labels(), "max")
+    # Once it was full a file stays as large as it is: what tells is what its records take.
+    used = f"{select(metrics.RECORDER_FILE_SIZE)} - {select(metrics.RECORDER_FILE_FREE)}"
     limit = total(select(metrics.RECORDER_FILE_LIMIT), labels(), "max")
     return Alert(
         name="TaskscopeStoreFilling",
-        value=f"{size} / {limit}",
+        value=f"{total(used, labels(), 'max')} / {limit}",
         limit=config.limits.store_share,
         for_s=config.windows.store_for_s,
         severity="warning",

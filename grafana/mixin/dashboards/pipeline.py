@@ -23,6 +23,7 @@ _WAY_LEGEND: Final = "{{taskscope_signal}} to {{taskscope_destination}}"
 _DROPPED: Final = select(metrics.RECORDS_DROPPED)
 _REQUESTS: Final = select(metrics.SHIPPER_REQUEST_DURATION, part="count")
 _FAILED_REQUESTS: Final = select(metrics.SHIPPER_REQUEST_DURATION, is_set(attr.ERROR_TYPE), part="count")
+_USED: Final = f"{select(metrics.RECORDER_FILE_SIZE)} - {select(metrics.RECORDER_FILE_FREE)}"
 _ACCOUNTED: Final = " + ".join(
     total(select(metric), *HOST, *_WAY)
     for metric in (metrics.RECORDS_DELIVERED, metrics.RECORDS_DROPPED, metrics.RECORDS_PENDING)
@@ -174,12 +175,12 @@ _RECORDS: Final = Row(
             "The stores",
             Query(
                 ratio(
-                    total(select(metrics.RECORDER_FILE_SIZE), *HOST, operator="max"),
+                    total(_USED, *HOST, operator="max"),
                     total(select(metrics.RECORDER_FILE_LIMIT), *HOST, operator="max"),
                 ),
                 "{{job}} {{instance}}",
             ),
-            description="How full the store of each host is, of what it may take.",
+            description="What the store of each host holds, of what it may take.",
             bad="Above 90 % for long: retention does not keep up; when it is full, new records are dropped.",
             unit="percentunit",
             empty=_NONE,

@@ -434,6 +434,10 @@ RECORDER_FILE_SIZE: Final = Metric(
     "taskscope.recorder.file.size", "updowncounter", "By", "Bytes of the store's file."
 )
 """Its write-ahead log included."""
+RECORDER_FILE_FREE: Final = Metric(
+    "taskscope.recorder.file.free", "updowncounter", "By", "Bytes of the store's file that hold nothing."
+)
+"""What left by age or size; new records fill them before the file grows."""
 RECORDER_FILE_LIMIT: Final = Metric(
     "taskscope.recorder.file.limit", "updowncounter", "By", "Bytes that the store's file may take."
 )

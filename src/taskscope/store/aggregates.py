@@ -20,7 +20,7 @@ from taskscope.semconv import metrics, spans
 from taskscope.semconv.metrics import METRICS, Metric
 
 from .balance import add_balance, read_destinations
-from .database import find_locks_path, one_moment, tells_store_errors
+from .database import find_locks_path, one_moment, read_free_bytes, tells_store_errors
 from .interruption import OpenSpan, find_dead, interrupt, read_open
 from .processes import is_alive, read_processes
 from .roles import Role
@@ -156,6 +156,7 @@ def _read_gauges(connection: sqlite3.Connection, seen: Iterable[Series]) -> dict
     ).fetchone()[0]
     gauges[metrics.BUDGET_USAGE.name, ()] = int(cost)
     gauges[metrics.RECORDER_FILE_SIZE.name, ()] = _file_size(connection)
+    gauges[metrics.RECORDER_FILE_FREE.name, ()] = read_free_bytes(connection)
     return gauges
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .database import transaction
+from .database import read_free_bytes, transaction
 
 _SLICE: Final = 2_000
 """Rows that one transaction deletes; 10,000 spans took 14 ms."""
@@ -79,11 +79,10 @@ def tend(
 
 
 def _share_used(connection: sqlite3.Connection, limits: Limits) -> float:
-    page_size, pages, free = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_size", "page_count", "freelist_count")
+    page_size, pages = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count")
     )
-    return float((pages - free) * page_size / limits.size_bytes)
+    return float((pages * page_size - read_free_bytes(connection)) / limits.size_bytes)
 
 
 def _expire(connection: sqlite3.Connection, table: str, before_ns: int, note_expired: NoteExpired) -> int:
