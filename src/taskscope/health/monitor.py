@@ -1,8 +1,10 @@
 """Runs the checks: all at the start and at each interval, each once however many ask, each within its time.
 
 The monitor makes the span of a run: of the first, of each change, of each failure, of a healthy check once
-an hour; every other run is a reading for the metrics. A check runs on a thread of its own; one that does not
-come back in time is a failure, and is not begun again while its thread hangs.
+an hour; every other run is a reading for the metrics. What a check does is recorded below its span, unless it
+was well the last time: a gateway leaves healthy probes out, and what is below them would stand alone. A check
+runs on a thread of its own; one that does not come back in time is a failure, and is not begun again while
+its thread hangs.
 """
 
 from __future__ import annotations
@@ -136,7 +138,7 @@ class HealthMonitor:
             return None
         entry.stuck = None
         span = None
-        if entry.is_due(self._clock()):
+        if not entry.is_well and entry.is_due(self._clock()):
             span = _make_span(entry.check)
             span.start()
         run = _Run(entry.check, span, ended)
@@ -150,7 +152,7 @@ class HealthMonitor:
         entry.failures = failures
         is_change = previous is None or previous != result.status
         span = run.span
-        if span is None and (is_change or result.status == "fail"):
+        if span is None and (is_change or result.status == "fail" or entry.is_due(self._clock())):
             span = _make_span(entry.check, started_ns=run.began_ns)
             span.start()
         if span is not None:
@@ -224,8 +226,13 @@ class _Entry:
         """Whether a run that came too late still holds its thread."""
         return self.stuck is not None and not self.stuck.has_ended
 
+    @property
+    def is_well(self) -> bool:
+        """Whether the latest run found nothing."""
+        return self.report is not None and self.report.status == "pass"
+
     def is_due(self, now: float) -> bool:
-        """Whether the next run gets a span whatever it finds: then what it does is recorded below it."""
+        """Whether the next run gets a span whatever it finds."""
         if self.report is None or self.span_at is None or self.report.status == "fail":
             return True
         return now - self.span_at >= HEALTHY_SPAN_INTERVAL_S

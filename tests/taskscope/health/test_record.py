@@ -10,14 +10,14 @@ import pytest
 
 from taskscope.bootstrap import build_checks, build_runtime
 from taskscope.config import load_settings
-from taskscope.health.monitor import HealthMonitor
+from taskscope.health.monitor import HEALTHY_SPAN_INTERVAL_S, HealthMonitor
 from taskscope.store.aggregates import read_aggregates
 from taskscope.store.history import open_history
 from taskscope.store.tally import Histogram
 from taskscope.telemetry import spans
 from tests.taskscope.otel_globals import fresh_otel
 
-from .fakes import FAIL, PASS, ScriptedCheck
+from .fakes import FAIL, PASS, WARN, FakeClock, ScriptedCheck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +46,13 @@ def read(home: Path, name: str) -> dict[tuple[str, ...], float | int | Histogram
 def root_names(home: Path) -> list[str | None]:
     with closing(open_history(home / "taskscope.db")) as history:
         rows = history.connection.execute("SELECT root_name FROM trace ORDER BY start").fetchall()
+    return [row[0] for row in rows]
+
+
+def count_below(home: Path) -> list[int]:
+    """How many spans each trace has below its root, in the order in which they began."""
+    with closing(open_history(home / "taskscope.db")) as history:
+        rows = history.connection.execute("SELECT spans - 1 FROM trace ORDER BY start").fetchall()
     return [row[0] for row in rows]
 
 
@@ -83,18 +90,25 @@ def test_a_reading_does_not_overtake_a_later_span(tmp_path: Path) -> None:
 
 
 def test_what_a_check_does_is_recorded_below_its_span_or_not_at_all(tmp_path: Path) -> None:
-    """Every trace of a check begins with `health_check {name}`: no span of its work stands alone."""
+    """Every trace of a check begins with `health_check {name}`: no span of its work stands alone.
+
+    The first run, and those after one that was not well, tell what they did. The healthy one of an hour does
+    not: a gateway leaves it out.
+    """
+    found = iter([PASS, PASS, FAIL, FAIL, WARN, PASS, PASS])
 
     def look() -> CheckResult:
         with spans.database("SELECT", system="sqlite"):
-            return PASS
+            return next(found)
 
-    home = tmp_path / "home"
+    home, clock = tmp_path / "home", FakeClock()
     with runtime(home) as made:
-        monitor = HealthMonitor([ScriptedCheck(look)], submit=made.recording.submit)
-        for _ in range(3):
+        monitor = HealthMonitor([ScriptedCheck(look)], submit=made.recording.submit, clock=clock)
+        for _ in range(7):
             monitor.run_all()
-    assert root_names(home) == ["health_check scripted"]
+            clock.now += HEALTHY_SPAN_INTERVAL_S
+    assert root_names(home) == ["health_check scripted"] * 7
+    assert count_below(home) == [1, 0, 0, 1, 1, 1, 0]
 
 
 def test_a_fresh_home_is_well(tmp_path: Path) -> None:
