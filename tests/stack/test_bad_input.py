@@ -297,6 +297,49 @@ def test_a_loki_whose_disk_is_full_makes_the_gateway_wait(
     wait_until(lambda: find_lines(instance) == set(bodies), "all lines after a kill")
 
 
+def test_a_tempo_whose_disk_is_full_finds_nothing_until_there_is_room(
+    make_instance: MakeInstance, mount_small: Callable[[Path, int], Path]
+) -> None:
+    """It says yes and that it is ready; once there is room all is found, and a kill before that loses it."""
+    instance = make_instance()
+    disk = mount_small(instance.folder / "data" / "tempo", 3_000_000)
+    instance.start("tempo", "gateway")
+
+    def send(*names: str) -> list[str]:
+        """What is taken to Tempo, by the gateway's word."""
+        spans = [make_span(name) for name in names]
+        sent = count_sent() + len(spans)
+        for _, request in spans:
+            assert post(instance.url("gateway", "otlp_http"), "traces", request).status == 200
+        wait_until(lambda: count_sent() == sent, "a yes to all")
+        return [trace_id for trace_id, _ in spans]
+
+    def count_sent() -> float:
+        sent = "otelcol_exporter_sent_spans"
+        return read_counter(instance, "gateway", sent, exporter="otlp_grpc/tempo")
+
+    def has(trace_ids: list[str]) -> list[bool]:
+        return [has_trace(instance, one) for one in trace_ids]
+
+    ballast = fill(disk)
+    kept = send("kept", "kept too")
+    assert_told(instance, "tempo", "failed to cut traces", "no space left on device")
+    wait_until(lambda: has(kept) == [False, False], "nothing found")
+    with urllib.request.urlopen(f"{instance.url('tempo')}/ready", timeout=30) as answer:
+        assert answer.status == 200
+    ballast.unlink()
+    wait_until(lambda: has(kept) == [True, True], "all that was sent")
+    ballast = fill(disk)
+    lost = send("lost", "lost too")
+    wait_until(lambda: has(lost) == [False, False], "nothing found")
+    instance.kill("tempo")
+    ballast.unlink()
+    instance.start("tempo")
+    later = send("later")
+    wait_until(lambda: has(later) == [True], "a span of later")
+    assert has(lost) == [False, False]
+
+
 def test_a_prometheus_whose_disk_is_full_says_yes_to_what_it_does_not_keep(
     make_instance: MakeInstance, mount_small: Callable[[Path, int], Path]
 ) -> None:
