@@ -109,6 +109,17 @@ def positive(expr: str) -> str:
     return f"{expr} > 0"
 
 
+def where_called(amount: str, calls: str, *keys: str) -> str:
+    """An amount of what calls brought; its 0 only where there were calls, by the labels that both have.
+
+    A counter that was there before and did not grow says 0 as well when nothing was called, which is to be
+    shown as nothing; calls at a price of 0 cost 0, which is to be shown as 0. What is above 0 is never
+    hidden.
+    """
+    on = ", ".join(map(prometheus_label, keys))
+    return f"{positive(amount)} or {amount} and on ({on}) ({positive(calls)})"
+
+
 def spans(*conditions: str) -> str:
     """A TraceQL filter of spans of the chosen services."""
     chosen = f'resource.service.name =~ "${SERVICE}"'

@@ -17,20 +17,11 @@ from stack.programs import find_collector_configs
 from taskscope.semconv.spans import EXECUTE_TOOL
 
 from .otlp import wait_for
-from .walk import Target, Walk, load_pages, missing, panels_of, settings_of, targets_of, urls_of
+from .walk import EVERYTHING, Target, Walk, load_pages, missing, panels_of, settings_of, targets_of, urls_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-EVERYTHING: Final = {
-    "job": ".+",
-    "instance": ".+",
-    "service": ".+",
-    "kind": ".*",
-    "agent": ".*",
-    "model": ".*",
-}
-"""What Grafana puts in place of "All"."""
 EXPECTED: Final = {
     (page.uid, panel.title, ref_of(position)): query.expected
     for page in PAGES

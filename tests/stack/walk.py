@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 
 PAGES: Final = ROOT / "provisioning" / "dashboards" / "taskscope"
 SOURCES: Final = ROOT / "provisioning" / "datasources" / "taskscope.yaml"
+EVERYTHING: Final = {
+    "job": ".+",
+    "instance": ".+",
+    "service": ".+",
+    "kind": ".*",
+    "agent": ".*",
+    "model": ".*",
+}
+"""What Grafana puts in place of "All"."""
 _TIMEOUT: Final = 30.0
 
 Row = dict[str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from grafana.mixin.builders import chart, grown_by, instant, lines, log, percentiles, stat, table
@@ -10,6 +11,7 @@ from grafana.mixin.panels import Page, Query, Row, Step
 from grafana.mixin.queries import (
     HOST,
     MICRO,
+    among,
     events,
     grown,
     is_set,
@@ -20,14 +22,20 @@ from grafana.mixin.queries import (
     select,
     split,
     total,
+    where_called,
 )
 from grafana.mixin.variables import AGENT, EVERYWHERE, KIND, MODEL
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 from taskscope.semconv.events import CLIENT_EXCEPTION
+from taskscope.semconv.metrics import prometheus_label
+from taskscope.semconv.spans import EMBEDDINGS
 
 _NONE: Final = "no LLM calls"
 _CALLS: Final = select(metrics.INFERENCE_DURATION, part="count")
+_EMBEDDED: Final = select(
+    metrics.OPERATION_DURATION, among(attr.GEN_AI_OPERATION_NAME, EMBEDDINGS), part="count"
+)
 _BUCKETS: Final = select(metrics.INFERENCE_DURATION, part="bucket")
 _FAILED: Final = select(metrics.INFERENCE_DURATION, is_set(attr.ERROR_TYPE), part="count")
 _COST: Final = select(metrics.LLM_COST)
@@ -51,12 +59,30 @@ _USED: Final = ratio(
 
 def _sum(expr: str, name: str) -> Query:
     """Tokens; a 0 is what a provider told."""
-    return instant(total(grown(expr), *_BY_MODEL), name, *_BY_MODEL, unit="short")
+    calls = total(grown(_CALLS), *_BY_MODEL)
+    expr = where_called(total(grown(expr), *_BY_MODEL), calls, *_BY_MODEL)
+    return instant(expr, name, *_BY_MODEL, unit="short")
+
+
+def _known(growth: Callable[[str], str], factor: str, *keys: str) -> str:
+    """Known cost that was added; of calls that nobody knows a price of there is none, and not 0.
+
+    Calls are told apart by their model alone: beside another agent's calls one without any has 0.
+    """
+    by_model = tuple(key for key in keys if key in _BY_MODEL)
+    priced = total(_priced(growth), *by_model)
+    return where_called(f"{total(growth(_COST), *keys)} {factor}", priced, *by_model)
+
+
+def _priced(growth: Callable[[str], str]) -> str:
+    """Calls less those of unknown cost, of the models that have a cost: one in the process has none."""
+    on = ", ".join(map(prometheus_label, _BY_MODEL))
+    known = f"({growth(_CALLS)} or {growth(_EMBEDDED)} or -{growth(_UNPRICED)})"
+    return f"{known} and on ({on}) {growth(_COST)}"
 
 
 def _dollars(name: str, *keys: str) -> Query:
-    expr = f"{total(grown(_COST), *keys)} / {MICRO}"
-    return instant(expr, name, *keys, unit="currencyUSD")
+    return instant(_known(grown, f"/ {MICRO}", *keys), name, *keys, unit="currencyUSD")
 
 
 _MONEY: Final = Row(
@@ -64,7 +90,7 @@ _MONEY: Final = Row(
     (
         stat(
             "Known cost",
-            Query(f"{total(grown(_COST))} / {MICRO}"),
+            Query(_known(grown, f"/ {MICRO}")),
             description="What the priced calls of the chosen time cost together.",
             bad="More than the work is worth. Beside calls of unknown cost it is too low.",
             unit="currencyUSD",
@@ -112,7 +138,7 @@ _MONEY: Final = Row(
         chart(
             "Burn, by model",
             Query(
-                f"{total(rate(_COST), attr.GEN_AI_REQUEST_MODEL)} / {MICRO} * 3600",
+                _known(rate, f"/ {MICRO} * 3600", attr.GEN_AI_REQUEST_MODEL),
                 "{{gen_ai_request_model}}",
             ),
             description="Dollars per hour, by the model that was asked for.",
@@ -125,7 +151,9 @@ _MONEY: Final = Row(
         chart(
             "Calls of unknown cost, by reason",
             Query(
-                f"{total(rate(_UNPRICED), attr.GEN_AI_REQUEST_MODEL, attr.COST_UNKNOWN_REASON)} * 3600",
+                positive(
+                    f"{total(rate(_UNPRICED), attr.GEN_AI_REQUEST_MODEL, attr.COST_UNKNOWN_REASON)} * 3600"
+                ),
                 "{{gen_ai_request_model}} {{taskscope_cost_unknown_reason}}",
             ),
             description="Live calls per hour whose cost nobody knows, and why.",
@@ -249,7 +277,7 @@ _ANSWERS: Final = Row(
         chart(
             "Repeated requests",
             Query(
-                f"{total(rate(select(metrics.LLM_RETRIES)), attr.GEN_AI_REQUEST_MODEL)} * 3600",
+                positive(f"{total(rate(select(metrics.LLM_RETRIES)), attr.GEN_AI_REQUEST_MODEL)} * 3600"),
                 "{{gen_ai_request_model}}",
             ),
             description="Requests per hour that the client had to repeat.",
