@@ -29,6 +29,7 @@ from taskscope.store.nodes import SpanNode, read_node
 from taskscope.store.shapes import shape_span
 from tests.taskscope.otlp_sink import records_of
 
+from .metadata import describe, read_metadata
 from .otlp import ask, wait_for
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 ONLY_ON_PAGE: Final = {
     RECORDER_QUEUE_SIZE: "it is a process's own: sent under the host's name, one process would speak for all",
 }
-"""Metrics of the contract that do not come by OTLP, and why."""
+"""Metrics of the contract that do not come by OTLP, and why; `test_scraping.py` sees them."""
 TYPED: Final = """
 exporters:
   otlp_http/typed: {endpoint: "${env:TYPED_PROMETHEUS_URL}/api/v1/otlp"}
@@ -295,18 +296,12 @@ def test_each_metric_of_the_contract_is_there(filled: Filled, metric: Metric) ->
         assert filled.query(f"{metric.prometheus_name}_sum{{{HOSTS}}}")
 
 
-TYPES: Final = {"counter": "counter", "histogram": "histogram", "updowncounter": "gauge", "gauge": "gauge"}
-"""Instrument to what Prometheus calls it."""
-UNITS: Final = {"s": "seconds", "By": "bytes", "micro_usd": "micro_usd"}
-"""Unit to what Prometheus calls it; what is only counted, such as `{token}`, has none."""
-
-
 def test_each_metric_of_the_contract_says_its_type_and_unit(filled: Filled) -> None:
     """What arrives has the documented type and unit, in all series of a name, whatever the name says."""
     url = filled.typed.url("prometheus") + "/api/v1/series"
     pushed = [metric for metric in METRICS if metric not in ONLY_ON_PAGE]
     expected: dict[str, set[tuple[str | None, str | None]]] = {
-        metric.name: {(TYPES[metric.instrument], UNITS.get(metric.unit))} for metric in pushed
+        metric.name: {describe(metric)} for metric in pushed
     }
 
     def look() -> dict[str, set[tuple[str | None, str | None]]]:
@@ -349,13 +344,12 @@ def test_no_metric_is_there_beside_the_contract(filled: Filled) -> None:
 
 
 def test_what_is_derived_says_its_type_and_unit(filled: Filled) -> None:
-    """What the gateway counts for foreign senders is scraped; its metadata is the contract's."""
-    known = ask(filled.instance.url("prometheus") + "/api/v1/metadata")["data"]
-    derived = {metric: known[metric.prometheus_name] for metric in METRICS if metric.prometheus_name in known}
-    assert len(derived) > 5
-    assert {metric.name: {one["type"] for one in told} for metric, told in derived.items()} == {
-        metric.name: {TYPES[metric.instrument]} for metric in derived
-    }
+    """Whatever the gateway counts for foreign senders has a name of the contract, and its type and unit."""
+    told = read_metadata(filled.instance, "gateway-derived")
+    ours = {name: said for name, said in told.items() if not name.startswith("traces_span_metrics_")}
+    assert len(ours) > 5
+    contract = {metric.prometheus_name: describe(metric) for metric in METRICS}
+    assert ours == {name: contract.get(name) for name in ours}
 
 
 def test_what_the_ledgers_say_was_spent_is_what_prometheus_says(filled: Filled) -> None:
