@@ -44,6 +44,13 @@ class Kind(NamedTuple):
     """A text that may be a list or a map instead."""
     outer: str = ""
     """Attributes that are looked at with it."""
+    own: str = "attributes"
+    """What its attributes are called; a metric has them as metadata."""
+
+    @property
+    def attributes(self) -> str:
+        """Where its attributes stand."""
+        return f"{self.context}.{self.own}"
 
 
 _SCOPE = Kind("scope", ("name", "version"), outer="resource.attributes")
@@ -54,7 +61,7 @@ _SIGNALS = {
         Kind("spanevent", ("name",)),
     ),
     "log_statements": (_SCOPE, Kind("log", ("severity_text", "event_name"), body="body")),
-    "metric_statements": (_SCOPE, Kind("datapoint", ())),
+    "metric_statements": (_SCOPE, Kind("metric", (), own="metadata"), Kind("datapoint", ())),
 }
 
 
@@ -69,7 +76,7 @@ def build() -> dict[str, Any]:
 
 
 def _groups(kind: Kind) -> list[dict[str, Any]]:
-    suspect = f"{kind.context}.attributes[{_quoted(SUSPECT)}]"
+    suspect = f"{kind.attributes}[{_quoted(SUSPECT)}]"
     statements = [*_take_in(kind, suspect), *_clean(f"{kind.context}.cache"), *_write_back(kind)]
     return [
         {"context": kind.context, "statements": _escaped(_sift(kind, suspect))},
@@ -84,7 +91,7 @@ def _groups(kind: Kind) -> list[dict[str, Any]]:
 def _sift(kind: Kind, suspect: str) -> list[str]:
     """Mark a record in whose texts some sieve finds something, and one whose texts make no JSON (a NaN)."""
     text, lower = f'{kind.context}.cache["text"]', f'{kind.context}.cache["lower"]'
-    texts = [f"String({kind.context}.attributes)", *(f"{kind.context}.{name}" for name in kind.texts)]
+    texts = [f"String({kind.attributes})", *(f"{kind.context}.{name}" for name in kind.texts)]
     texts += [f"String({kind.context}.{kind.body})"] if kind.body else []
     texts += [f"String({kind.outer})"] if kind.outer else []
     joined = f'Concat([{", ".join(texts)}], "\\n")' if len(texts) > 1 else texts[0]
@@ -98,7 +105,7 @@ def _sift(kind: Kind, suspect: str) -> list[str]:
 
 def _take_in(kind: Kind, suspect: str) -> list[str]:
     """Values under a secret's name go whole, and all texts come flat into `work`, with their types."""
-    cache, attributes = f"{kind.context}.cache", f"{kind.context}.attributes"
+    cache, attributes = f"{kind.context}.cache", kind.attributes
     work, everything, outer = f'{cache}["work"]', f'{cache}["all"]', f'{cache}["outer"]'
     statements = [
         f'set({cache}["suspect"], {suspect})',
@@ -184,7 +191,7 @@ def _write_back(kind: Kind) -> list[str]:
     if kind.outer:
         statements += [*_pick(part, work, f"^{_OUTER}"), *_put_back(kind.outer, part, cache)]
     statements.append(f"delete_matching_keys({work}, {_quoted(f'^[{_OWN}{_OUTER}]')})")
-    return [*statements, *_put_back(f"{kind.context}.attributes", work, cache)]
+    return [*statements, *_put_back(kind.attributes, work, cache)]
 
 
 def _write_back_body(kind: Kind, cache: str) -> list[str]:

@@ -113,6 +113,7 @@ def in_metrics(text: str) -> ExportMetricsServiceRequest:
     group.scope.attributes.extend(to_attributes(values(text)))
     for kind in ("gauge", "sum", "histogram", "exponential_histogram", "summary"):
         metric = group.metrics.add(name=kind)
+        metric.metadata.extend(to_attributes(values(text)))
         if kind in {"sum", "histogram", "exponential_histogram"}:
             getattr(metric, kind).aggregation_temporality = 2
         point = getattr(metric, kind).data_points.add(time_unix_nano=_NOW)
