@@ -11,6 +11,7 @@ from grafana.mixin.panels import Page, Query, Row, Step
 from grafana.mixin.queries import (
     HOST,
     MICRO,
+    RANGE,
     among,
     events,
     grown,
@@ -78,7 +79,7 @@ def _priced(growth: Callable[[str], str]) -> str:
     """Calls less those of unknown cost, of the models that have a cost: one in the process has none."""
     on = ", ".join(map(prometheus_label, _BY_MODEL))
     known = f"({growth(_CALLS)} or {growth(_EMBEDDED)} or -{growth(_UNPRICED)})"
-    return f"{known} and on ({on}) {growth(_COST)}"
+    return f"{known} and on ({on}) last_over_time({_COST}[{RANGE}])"
 
 
 def _dollars(name: str, *keys: str) -> Query:
