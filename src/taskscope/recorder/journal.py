@@ -55,11 +55,13 @@ class Batch(NamedTuple):
 class _Segment:
     """A mapped piece of the file: from `head` on records wait for the writer, `tail` is the next free one."""
 
-    __slots__ = ("head", "tail", "view")
+    __slots__ = ("head", "is_resident", "tail", "view")
 
     def __init__(self, view: layout.View) -> None:
         self.view = view
         self.head = self.tail = 0
+        self.is_resident = False
+        """Whether it was full since its pages were given back."""
 
 
 _NO_SEGMENT: Any = None
@@ -299,12 +301,21 @@ class Journal:
             # In one step or not at all: who calls tries again.
             if segment.head + batch.size_bytes >= segment.tail and segment is self._active:
                 self._rewind(segment)
+                self._give_back()
             else:
                 segment.head += batch.size_bytes
 
     def _recycle(self, segment: _Segment) -> None:
         self._rewind(segment)
+        segment.is_resident = True
         self._free.append(segment)
+
+    def _give_back(self) -> None:
+        """What a burst needed leaves the memory of the process now that nothing waits."""
+        for segment in self._free:
+            if segment.is_resident:
+                segment.is_resident = False
+                layout.give_back(segment.view)
 
     @staticmethod
     def _rewind(segment: _Segment) -> None:

@@ -153,6 +153,13 @@ class JournalFile:
         return view
 
 
+def give_back(view: View) -> None:
+    """Let the pages of a mapping leave this process's memory; the file keeps what stands in them."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        with contextlib.suppress(OSError, ValueError):
+            view.madvise(mmap.MADV_DONTNEED)
+
+
 def create_journal(path: Path) -> JournalFile:
     """A new journal file with no segment yet; OSError when it cannot be made."""
     return JournalFile(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,6 @@ from taskscope.store.records import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SOURCE = Source(b"resource", b"scope")
 
@@ -94,6 +94,31 @@ def test_a_drained_journal_begins_at_the_front_again(journal: Journal, tmp_path:
             assert _on_disk(tmp_path) == []
     _append(journal, b"last")
     assert _on_disk(tmp_path) == [b"last"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="asks the kernel by /proc")
+def test_what_a_burst_needed_leaves_the_memory_of_the_process(journal: Journal, tmp_path: Path) -> None:
+    """Drained, no more of the file is resident than one segment; what comes next is in the file as ever."""
+    for segments in (4, 3, 6):
+        while journal.size_bytes < (segments - 0.5) * SEGMENT_BYTES:
+            assert _append(journal, b"x" * 10_000) is None
+        assert _read_resident_bytes(tmp_path) > (segments - 1) * SEGMENT_BYTES
+        _drain(journal)
+        assert _read_resident_bytes(tmp_path) < 1.5 * SEGMENT_BYTES
+        _append(journal, b"next")
+        assert _on_disk(tmp_path) == [b"next"]
+        assert _drain(journal) == [b"next"]
+
+
+def _read_resident_bytes(folder: Path) -> int:
+    """Of this process's mappings of a journal in the folder."""
+    resident, is_ours = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if not line[0].isupper():  # an address: the next mapping
+            is_ours = str(folder) in line and line.endswith(".journal")
+        elif is_ours and line.startswith("Rss:"):
+            resident += int(line.split()[1]) * 1024
+    return resident
 
 
 def test_the_file_grows_to_its_bound_and_then_memory_takes_over(tmp_path: Path) -> None:
