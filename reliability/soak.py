@@ -1,4 +1,4 @@
-"""A long run at an even pace: memory does not grow, the store keeps its bound, and the sums are equal."""
+"""A long run with bursts: memory does not grow, the store keeps its bound, and the sums are equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A process that records at an even pace for long, with a store that fills up.
+"""A process that records at a pace for long, with bursts between, and with a store that fills up.
+
+Each tenth of the time begins with a burst, as when the disk holds the writer up for seconds: the largest
+batch that can come has come before memory is watched, and it comes again while it is.
 
 python -m reliability.loads.soak SPANS PER_SECOND
 """
@@ -20,6 +23,9 @@ _SPANS_A_TASK = 20
 _LOOKS = 200
 _WARM = 0.3
 """Share of the time after which caches and the store are full."""
+_BURSTS = 10
+_BURST = 1 / 36
+"""Of what is made between two bursts: 10,000 spans at full scale, more than one transaction takes."""
 _FLUSH_S = 60.0
 
 
@@ -28,12 +34,14 @@ def main() -> None:
     spans, per_second = int(sys.argv[1]), int(sys.argv[2])
     recording = taskscope.configure()
     tasks = spans // _SPANS_A_TASK
+    between = max(tasks // _BURSTS, 1)
     sizes: list[tuple[int, float]] = []
     largest = 0
     began = time.perf_counter()
     for number in range(tasks):
         _do_task(number)
-        time.sleep(max(began + number * _SPANS_A_TASK / per_second - time.perf_counter(), 0))
+        if number % between >= between * _BURST:
+            time.sleep(max(began + number * _SPANS_A_TASK / per_second - time.perf_counter(), 0))
         if number % max(tasks // _LOOKS, 1) == 0:
             sizes.append((number * _SPANS_A_TASK, resident_bytes() / 1e6))
             largest = max(largest, _store_bytes(recording.store_path))
