@@ -70,6 +70,8 @@ class Limits:
     which on senders wait."""
     prometheus_lost: int = 1
     """Samples, or writes of many of them, that Prometheus did not keep."""
+    tempo_flushes_failed: int = 1
+    """Tries of Tempo to write a block; a later one may succeed, or may not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,10 @@ def of_prometheus(metric: str, labels: str = "") -> str:
     return f'{metric}{{job="prometheus",instance="127.0.0.1:29090"{labels}}}'
 
 
+def of_tempo(metric: str) -> str:
+    return f'{metric}{{job="tempo",instance="127.0.0.1:23200"}}'
+
+
 def health(status: str) -> str:
     check = 'taskscope_health_check="index",taskscope_health_group="ready"'
     return f'taskscope_health_status{{{HOST},{check},taskscope_health_status="{status}"}}'
@@ -505,6 +509,12 @@ BACKENDS = (
         "one write that failed fires, for five minutes",
         {of_prometheus("prometheus_tsdb_wal_writes_failed_total"): "0x20 1x20"},
         {"20m": [], "21m": [{"job": "prometheus", "reason": "wal"}], "25m": [{"reason": "wal"}], "26m": []},
+    ),
+    Case(
+        "TaskscopeTempoNotFlushing",
+        "one block that could not be written fires, for five minutes",
+        {of_tempo("tempo_ingester_failed_flushes_total"): "0x20 1x20"},
+        {"20m": [], "21m": [{"job": "tempo"}], "25m": [{"job": "tempo"}], "26m": []},
     ),
     Case(
         "TaskscopePrometheusLosing",

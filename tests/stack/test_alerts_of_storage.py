@@ -17,7 +17,7 @@ from grafana.mixin.config import CONFIG
 from stack.programs import find_collector_configs
 
 from .disks import fill
-from .otlp import send_sample
+from .otlp import find_spans, send_sample, send_span, wait_for
 from .senders import Sender, Span, encode_spans
 from .webhook import WebhookSink
 
@@ -35,6 +35,7 @@ PROVEN = frozenset(
         "TaskscopeSamplingFull",
         "TaskscopePrometheusNotStoring",
         "TaskscopePrometheusLosing",
+        "TaskscopeTempoNotFlushing",
     }
 )
 """Alerts whose whole way is walked here, and not in test_alerts.py."""
@@ -43,6 +44,8 @@ PATIENCE: Final = 120.0
 TOO_LARGE: Final = 200_000
 LARGER = f"processors: {{tail_sampling: {{maximum_trace_size_bytes: {TOO_LARGE}}}}}"
 HOURS: Final = 3600.0
+BLOCKS: Final = "max_block_duration"
+"""Of Tempo: how long a block takes more before it is written."""
 
 
 @pytest.fixture
@@ -111,6 +114,25 @@ def test_a_prometheus_that_cannot_write_is_told(
     who = {"job": "prometheus", "reason": "wal"}
     assert_fires(webhook, "TaskscopePrometheusLosing", **who)
     assert_ends(webhook, "TaskscopePrometheusLosing", **who)
+
+
+def test_a_tempo_that_cannot_write_a_block_is_told(
+    stack: Instance, webhook: WebhookSink, mount_small: Callable[[Path, int], Path], tmp_path: Path
+) -> None:
+    """At its first try; with room for it the next one writes the block, and no span is lost."""
+    (usual,) = stack.configs["tempo"]
+    sooner = tmp_path / "tempo.yaml"
+    sooner.write_text(usual.read_text().replace(f"{BLOCKS}: 5m", f"{BLOCKS}: 5s"))
+    stack.configs["tempo"] = (sooner,)
+    disk = mount_small(stack.folder / "data" / "tempo" / "blocks", 1_000_000)
+    stack.start("prometheus", "alertmanager", "tempo")
+    ballast = fill(disk)
+    trace_id = send_span(stack, "kept")
+    assert_fires(webhook, "TaskscopeTempoNotFlushing", job="tempo")
+    ballast.unlink()
+    wait_for(lambda: any(disk.rglob("data.parquet")), expected=True)
+    assert_ends(webhook, "TaskscopeTempoNotFlushing", job="tempo")
+    assert [span["name"] for span in find_spans(stack, trace_id)] == ["kept"]
 
 
 def test_samples_that_are_too_old_are_told(stack: Instance, webhook: WebhookSink) -> None:

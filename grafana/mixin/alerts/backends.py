@@ -29,7 +29,7 @@ def build_group(config: Config) -> Group:
     """The rules about whether all that is scraped is there, is kept, and that alerts arrive at all."""
     return Group(
         "taskscope-backends",
-        (_down(config), _not_storing(config), _losing(config), _watchdog()),
+        (_down(config), _not_storing(config), _losing(config), _not_flushing(config), _watchdog()),
         tuple(_record_lost(config.windows)),
     )
 
@@ -75,6 +75,23 @@ def _losing(config: Config) -> Alert:
         description=(
             "wal: a write to the disk of {{ $labels.instance }} failed, with all samples in it. too_old: "
             "samples older than out_of_order_time_window. Totals are cumulative: the next has everything."
+        ),
+    )
+
+
+def _not_flushing(config: Config) -> Alert:
+    failed = count_recent_scraped(
+        "tempo_ingester_failed_flushes_total", config.windows.collector_s, config.windows
+    )
+    return Alert(
+        name="TaskscopeTempoNotFlushing",
+        value=total(failed, HOST),
+        limit=config.limits.tempo_flushes_failed,
+        severity="error",
+        summary="Tempo could not write a block of traces ({{ $value }} tries)",
+        description=(
+            "The disk of {{ $labels.instance }} is full or broken. It tries again after 30 s, then less "
+            "often; a block that it cannot even complete it deletes after three tries: minutes of traces."
         ),
     )
 

@@ -383,7 +383,11 @@ _STORES: Final = Row(
             bad="One that falls to nothing while the gateway sends.",
             unit="cps",
             empty="no backends",
-            alerts=("TaskscopePrometheusNotStoring", "TaskscopePrometheusLosing"),
+            alerts=(
+                "TaskscopePrometheusNotStoring",
+                "TaskscopePrometheusLosing",
+                "TaskscopeTempoNotFlushing",
+            ),
         ),
         chart(
             "Series in Prometheus",
