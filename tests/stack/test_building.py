@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,10 @@ from stack import building, versions
 from stack.errors import StackError
 from stack.places import CACHE, ROOT, SCRATCH
 from stack.versions import Pin
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("go") is None, reason="`go` is not in PATH: `make stack` found all of its programs built"
+)
 
 MODULE, VERSION = "example.com/greeter", "v1.0.0"
 PIN = Pin(
