@@ -179,15 +179,15 @@ def find_locks_path(connection: sqlite3.Connection) -> Path:
     return Path(connection.execute("PRAGMA database_list").fetchone()[2]).parent / "journal"
 
 
-_ROWS_AT_ONCE = (512, 64, 8, 1)  # at most 5,120 variables; SQLite allows 32,766 since 3.32
-
-
 def read_free_bytes(connection: sqlite3.Connection) -> int:
     """How much of the store's file holds nothing: pages of what left, which new records fill first."""
     page_size, free = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "freelist_count")
     )
     return int(free * page_size)
+
+
+_ROWS_AT_ONCE = (512, 64, 8, 1)  # at most 5,120 variables; SQLite allows 32,766 since 3.32
 
 
 def insert_many(

@@ -77,20 +77,23 @@ class Ingest:
         `journal_seq`, the number of the batch's last record in the journal, is stored with it: what is
         replayed after a kill begins behind it.
         """
-        untold = self._untold + accounts.dropped if accounts is not None else self._untold
+        # `or` would take one for none that has nothing but durations to tell.
+        told = Accounts() if accounts is None else accounts
+        untold = self._untold + told.dropped
         is_telling = bool(untold) and time.monotonic() >= self._tell_at
         with self._transaction():
             tally = Tally(self._labels)
-            opened, closed = self._store(batch, tally, accounts, self._process_id, self._open)
-            self._note_life(batch, accounts, journal_seq)
+            opened, closed = self._store(batch, tally, told, self._process_id, self._open)
+            self._note_life(batch, told, journal_seq)
             if is_telling:
                 self._tell_losses(self._source, untold, tally)
             tally.write(self._connection)
         self._open.update(opened)
         self._open.difference_update(closed)
-        self._untold = Counter() if is_telling else untold
         if is_telling:
-            self._tell_at = time.monotonic() + _TELL_S
+            self._untold, self._tell_at = Counter(), time.monotonic() + _TELL_S
+        else:
+            self._untold = untold
 
     def recover(self) -> int:
         """Bring home what dead processes left, one transaction for each; the number of spans.
@@ -125,7 +128,7 @@ class Ingest:
         self,
         batch: Sequence[Record],
         tally: Tally,
-        accounts: Accounts | None,
+        accounts: Accounts,
         process_id: int | None,
         known_open: Collection[bytes] | None,
     ) -> tuple[Collection[bytes], Collection[bytes]]:
@@ -149,9 +152,7 @@ class Ingest:
         for record in batch:
             if isinstance(record, HealthReading):
                 tally.add_health(record)
-        # `or` would take one for none that has nothing but durations to tell.
-        told = Accounts() if accounts is None else accounts
-        self._account(tally, told, {"traces": len(ended), "logs": len(logs)})
+        self._account(tally, accounts, {"traces": len(ended), "logs": len(logs)})
         return starts, closed
 
     def _bring_home(self, left: LeftJournal) -> int:
@@ -378,10 +379,9 @@ class Ingest:
             elif isinstance(record, TaskNote):
                 ledger.enter_note(self._connection, record)
 
-    def _note_life(self, batch: Sequence[Record], accounts: Accounts | None, journal_seq: int) -> None:
+    def _note_life(self, batch: Sequence[Record], accounts: Accounts, journal_seq: int) -> None:
         seen = max((_time_of(record) for record in batch), default=0)
-        dropped = accounts.dropped if accounts is not None else {}
-        lost = [dropped.get((signal, "queue_full"), 0) for signal in ("traces", "logs")]
+        lost = [accounts.dropped[signal, "queue_full"] for signal in ("traces", "logs")]
         if seen or journal_seq or any(lost):
             self._connection.execute(
                 "UPDATE process SET seen = max(seen, ?), journal_seq = max(journal_seq, ?), "
