@@ -116,8 +116,12 @@ def where_called(amount: str, calls: str, *keys: str) -> str:
     shown as nothing; calls at a price of 0 cost 0, which is to be shown as 0. What is above 0 is never
     hidden.
     """
-    on = ", ".join(map(prometheus_label, keys))
-    return f"{positive(amount)} or {amount} and on ({on}) ({positive(calls)})"
+    return f"{positive(amount)} or {beside(amount, f'({positive(calls)})', *keys)}"
+
+
+def beside(expr: str, others: str, *keys: str) -> str:
+    """Those of an expression that stand beside one of the others, by the labels that both have."""
+    return f"{expr} and on ({', '.join(map(prometheus_label, keys))}) {others}"
 
 
 def spans(*conditions: str) -> str:

@@ -13,6 +13,7 @@ from grafana.mixin.queries import (
     MICRO,
     RANGE,
     among,
+    beside,
     events,
     grown,
     is_set,
@@ -29,7 +30,6 @@ from grafana.mixin.variables import AGENT, EVERYWHERE, KIND, MODEL
 from taskscope.semconv import attributes as attr
 from taskscope.semconv import metrics
 from taskscope.semconv.events import CLIENT_EXCEPTION
-from taskscope.semconv.metrics import prometheus_label
 from taskscope.semconv.spans import EMBEDDINGS
 
 _NONE: Final = "no LLM calls"
@@ -77,9 +77,8 @@ def _known(growth: Callable[[str], str], factor: str, *keys: str) -> str:
 
 def _priced(growth: Callable[[str], str]) -> str:
     """Calls less those of unknown cost, of the models that have a cost: one in the process has none."""
-    on = ", ".join(map(prometheus_label, _BY_MODEL))
     known = f"({growth(_CALLS)} or {growth(_EMBEDDED)} or -{growth(_UNPRICED)})"
-    return f"{known} and on ({on}) last_over_time({_COST}[{RANGE}])"
+    return beside(known, f"last_over_time({_COST}[{RANGE}])", *_BY_MODEL)
 
 
 def _dollars(name: str, *keys: str) -> Query:
