@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -153,8 +154,9 @@ def _nothing() -> None:
 
 def _finish(recording: Recording, shipper: Shipper) -> None:
     """Store what is waiting, then send as long as it is taken."""
+    began = time.monotonic()
     recording.flush(CLOSE_TIMEOUT_S)
-    shipper.finish()
+    shipper.finish(began=began)
 
 
 def build_shipper(settings: Settings, redactor: Redactor) -> Shipper | None:

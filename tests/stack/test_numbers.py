@@ -247,7 +247,7 @@ def told(pipeline: Instance, tmp_path: Path) -> list[str]:
     for process, (*_, end) in zip(crew, CREW, strict=True):
         assert process.wait(PATIENCE) == (-signal.SIGKILL if end == "killed" else 0)
     for host in hosts:
-        # A program that ends waits 50 ms for an answer, which a busy machine may not give; what is left is
+        # A program that ends waits 40 ms for an answer, which a busy machine may not give; what is left is
         # sent by whoever comes next.
         host.taskscope("ship", "--once")
     return told

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import socket
 import ssl
 import time
@@ -265,6 +266,8 @@ def _credentials(proxy: SplitResult) -> dict[str, str]:
 
 def _find_proxy(url: SplitResult) -> SplitResult | None:
     """The proxy that the environment names for this URL; ProxyError for one that we cannot speak to."""
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None  # the usual case need not load urllib.request: 5 ms, maybe of a program's end
     from urllib.request import getproxies_environment, proxy_bypass
 
     proxies = getproxies_environment()

@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
 EXIT_TIMEOUT_S = 2.0
 """How long the end of a program waits for sending at most."""
-SILENCE_S = 0.05
+SILENCE_S = 0.04
 """How long the end of a program waits for a sign that its records are taken, or for the next one.
 
-From its beginning on, so that what has to be loaded and connected first is within it: a program with a
-collector that hangs is to end less than 0.1 s later than one without any, on a busy machine too.
+The first one is waited for from the beginning of that end: storing, loading and connecting are within it. A
+program with a collector that hangs is to end less than 0.1 s later than one without any, on a busy machine
+too.
 """
+_LEAST_SILENCE_S = 0.02
+"""What is left of it at least, however long the storing took."""
 _FAREWELL_S = 0.01
 """How long the end of a program waits for a thread that was told to end."""
 GATHER_S = 1.0
@@ -118,15 +121,24 @@ class Shipper:
             time.sleep(min(_LOOK_S, left))
         return bool(workers)
 
-    def finish(self, timeout: float = EXIT_TIMEOUT_S, *, silence_s: float = SILENCE_S) -> None:
+    def finish(
+        self,
+        timeout: float = EXIT_TIMEOUT_S,
+        *,
+        silence_s: float = SILENCE_S,
+        began: float | None = None,
+    ) -> None:
         """End: go on while requests succeed, until the first refusal, a moment of silence or the timeout.
 
-        The next process, or `taskscope ship`, sends the rest.
+        The next process, or `taskscope ship`, sends the rest. `began` is the moment, on the monotonic clock,
+        at which the program's end began, if that is not now.
         """
         self._is_closed = True
-        deadline = time.monotonic() + timeout
+        now = time.monotonic()
+        deadline = now + timeout
+        silent_since = now if began is None else max(began, now - silence_s + _LEAST_SILENCE_S)
         workers = self._workers or []
-        goals = [(worker, worker.begin_last_turn(silence_s)) for worker in workers]
+        goals = [(worker, worker.begin_last_turn(silence_s, silent_since)) for worker in workers]
         for worker, goal in goals:
             worker.wait_for(goal, deadline)
         for worker in workers:
@@ -173,7 +185,7 @@ class _Worker:
         self._pause_s = 0.0
         self._silence_s = SILENCE_S
         self._heard_at = 0.0
-        """When the last step ended, or the last turn was asked for, on the monotonic clock."""
+        """When the last step ended, or the program's end began, on the monotonic clock."""
         self._thread = threading.Thread(target=self._run, name=f"taskscope-ship-{name}", daemon=True)
 
     def start(self) -> None:
@@ -197,12 +209,12 @@ class _Worker:
         except Exception:  # noqa: BLE001  the truth is then that nobody knows
             return False
 
-    def begin_last_turn(self, silence_s: float) -> int:
+    def begin_last_turn(self, silence_s: float, silent_since: float) -> int:
         """Ask for a turn that sees all that is stored now; its number, for `wait_for`."""
         with self._changed:
             self._is_ending = True
             self._silence_s = silence_s
-            self._heard_at = time.monotonic()
+            self._heard_at = silent_since
             goal = self._begun + 1
         self.hurry()
         return goal

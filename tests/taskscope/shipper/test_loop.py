@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -123,6 +125,23 @@ def test_the_end_does_not_wait_for_who_refuses(
         assert ship_once(host.path, next_one).pending == 0
         next_one.close()
         host.assert_balance(well)
+
+
+def test_what_the_end_took_before_is_of_its_silence(
+    host: Host, sink: OtlpSink, make_shipper: Callable[..., Shipper]
+) -> None:
+    """An end that began long ago, since storing took so long, does not wait for the whole of it once more."""
+    shipper = make_shipper(sink, endpoint={"timeout_s": 600.0})
+    host.spans(5)
+    sink.fail(Fault("hang"))
+    shipper.notify()
+    assert sink.wait_for(lambda sink: sink.attempts >= 1)
+    began = time.monotonic() - 600.0
+    ended = threading.Thread(target=partial(shipper.finish, 600.0, silence_s=600.0, began=began))
+    ended.start()
+    ended.join(PATIENCE)
+    assert not ended.is_alive()
+    host.assert_balance(sink)
 
 
 def test_the_end_begins_nothing_that_it_would_not_hear_of(host: Host, sink: OtlpSink) -> None:

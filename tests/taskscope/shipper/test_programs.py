@@ -166,3 +166,18 @@ assert not os.path.exists(os.environ["TASKSCOPE_HOME"] + "/taskscope.db")
 assert "ssl" not in sys.modules and "taskscope.shipper.http" not in sys.modules
 """
     run(program, tmp_path, "", OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://127.0.0.1:9/v1/traces")
+
+
+def test_who_has_no_proxy_loads_nothing_for_one(tmp_path: Path, sink: OtlpSink) -> None:
+    """Whatever is loaded to send may be loaded while a program's end waits for it."""
+    program = f"""
+for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[name]
+from taskscope.shipper.destinations import Endpoint
+from taskscope.shipper.http import Client
+url = {sink.url + "/v1/traces"!r}
+headers = {{"Content-Type": "application/x-protobuf"}}
+assert Client(Endpoint(url=url)).post(url, b"", headers, 60).status == 200
+assert "urllib.request" not in sys.modules
+"""
+    run(program, tmp_path, sink.url)
