@@ -7,11 +7,15 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from opentelemetry.sdk.resources import Resource
 
+from taskscope.config import load_host_settings
+from taskscope.recorder.setup import _make_resource
 from taskscope.semconv import events
 from taskscope.store.aggregates import read_aggregates
 from taskscope.store.database import open_database
 from taskscope.store.history import open_history
+from taskscope.version import VERSION
 from tests.taskscope.store.builders import values_of
 
 if TYPE_CHECKING:
@@ -78,9 +82,12 @@ assert threading.active_count() == 1 and not HOME.exists()
 def test_nothing_happens_before_the_first_record(home: Path) -> None:
     """`install` twice is `install` once, without file and thread; the first span brings both."""
     program = """
+threads = []
+threading.setprofile(lambda frame, event, argument: threads.append(threading.current_thread()))
 recording = start()
 assert start() is recording
-assert threading.active_count() == 1 and not HOME.exists()
+assert not threads and threading.active_count() == 1 and not HOME.exists()
+threading.setprofile(None)
 with tool(): pass
 assert recording.flush(30) and not recording.is_in_memory
 names = sorted(path.name for path in HOME.iterdir() if "-" not in path.name)
@@ -91,6 +98,25 @@ assert not list((HOME / "journal").iterdir())
 """
     _run(program, home)
     assert _count(home, "span") == 1
+
+
+@pytest.mark.parametrize(
+    "said, name",
+    [
+        ({}, "unknown_service:python"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "team=x%20y,broken,telemetry.sdk.name=own,service.name=till"}, "till"),
+        ({"OTEL_SERVICE_NAME": "shop", "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=i-1"}, "shop"),
+        ({"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process,os"}, "unknown_service:python"),
+    ],
+)
+def test_the_resource_is_upstreams(monkeypatch: pytest.MonkeyPatch, said: dict[str, str], name: str) -> None:
+    """However it is put together: what the SDK itself would make of our attributes and this environment."""
+    for variable, value in said.items():
+        monkeypatch.setenv(variable, value)
+    made = _make_resource(load_host_settings())
+    ours = {"telemetry.distro.name": "taskscope", "telemetry.distro.version": VERSION, "service.name": name}
+    assert made == Resource.create(ours)
+    assert ours.items() <= dict(made.attributes).items()
 
 
 def test_a_loss_is_told_by_the_process_that_had_it(home: Path) -> None:
