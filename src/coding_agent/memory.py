@@ -322,7 +322,7 @@ def _write_json(path: Path, data: Mapping[str, object]) -> None:
     try:
         with open(handle, "wb") as stream:  # noqa: PTH123 - a descriptor has no path
             stream.write(json.dumps(data, default=str).encode())
-        Path(name).replace(path)
+        os.replace(name, path)  # noqa: PTH105 - a name of a moment is worth no Path
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

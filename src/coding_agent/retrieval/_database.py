@@ -135,7 +135,7 @@ class Database:
         """The lock of making and setting aside; not on the file itself: closing that drops SQLite's."""
         flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
         with _threads:
-            lock = os.open(self.path.with_name(f"{self.path.name}.lock"), flags, 0o600)
+            lock = os.open(f"{self.path}.lock", flags, 0o600)
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX)
                 yield

@@ -54,7 +54,7 @@ class Baseline:
 
         Bytes that are not UTF-8 are surrogates: encode with `surrogateescape` to write it down.
         """
-        there = [name for name in names if is_file_or_link(self._tree / name)]
+        there = [name for name in names if is_file_or_link(f"{self._tree}/{name}")]
         gone = [name for name in names if name not in set(there)]
         self._call("read-tree", self._state, index="patch")
         self._update("--force-remove", names=gone, index="patch")

@@ -1,4 +1,8 @@
-"""Copies files into a work tree as they are: links as links, modes and times kept."""
+"""Copies files into a work tree as they are: links as links, modes and times kept.
+
+Whole paths are plain text here: there may be many, and a `Path` costs more than what is asked of it. Its
+parts also go into CPython's table of interned strings, which grows by that in a process of many tasks.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +28,11 @@ def copy_files(names: Iterable[str], source: Path, target: Path) -> list[str]:
     gives. What does not exist, and what is neither file nor link, is left out.
     """
     expanded = chain.from_iterable(_expand(source, name) for name in names)
-    there = [name for name in expanded if is_file_or_link(source / name)]
+    there = [name for name in expanded if is_file_or_link(f"{source}/{name}")]
     for folder in {os.path.dirname(name) for name in there}:  # noqa: PTH120 - once for each of many files
         (target / folder).mkdir(parents=True, exist_ok=True)
     for name in there:
-        _copy(source / name, target / name)
+        _copy(f"{source}/{name}", f"{target}/{name}")
     return there
 
 
@@ -50,25 +54,29 @@ def walk(top: Path, below: str = "", *, without: Path | None = None) -> Iterator
                 yield (here / name).relative_to(top).as_posix()
 
 
-def is_file_or_link(path: Path) -> bool:
+def is_file_or_link(path: str) -> bool:
     """Whether something stands there that a work tree holds: no folder, pipe or socket."""
-    try:
-        mode = path.lstat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    mode = _mode(path)
     return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
 
+def _mode(path: str) -> int:
+    """What stands there, not what a link points to; 0 where nothing does."""
+    try:
+        return os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
 def _expand(source: Path, name: str) -> Iterable[str]:
-    path = source / name
-    return walk(source, name) if path.is_dir() and not path.is_symlink() else (name,)
+    return walk(source, name) if stat.S_ISDIR(_mode(f"{source}/{name}")) else (name,)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: str, target: str) -> None:
     try:
         shutil.copy2(source, target, follow_symlinks=False)
     except OSError as error:
-        message = f"cannot copy {str(source)!r} into the work tree: {error.strerror}"
+        message = f"cannot copy {source!r} into the work tree: {error.strerror}"
         raise ToolFailedError(message) from error
 
 

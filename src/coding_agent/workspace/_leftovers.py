@@ -43,7 +43,7 @@ def mark(folder: Path, *, should_keep: bool) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.write(descriptor, (identity.own_word() + (_KEPT if should_keep else "")).encode())
-        Path(name).rename(_path_of(folder))
+        os.rename(name, _path_of(folder))  # noqa: PTH104 - names of this task alone are worth no Path
     except OSError:
         os.close(descriptor)
         with contextlib.suppress(OSError):
@@ -56,7 +56,7 @@ def unmark(folder: Path, marker: int | None) -> None:
     """Show that the work is done."""
     if marker is not None:
         with contextlib.suppress(OSError):
-            _path_of(folder).unlink(missing_ok=True)
+            os.unlink(_path_of(folder))  # noqa: PTH108 - the same
         os.close(marker)
 
 
@@ -78,8 +78,8 @@ def clear_up(work: Path, remove_tree: Callable[[Path], None]) -> None:
                 os.close(descriptor)
 
 
-def _path_of(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}{_SUFFIX}")
+def _path_of(folder: Path) -> str:
+    return f"{folder.parent}/.{folder.name}{_SUFFIX}"
 
 
 def _end_all(word: str) -> None:

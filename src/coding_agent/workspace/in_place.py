@@ -61,7 +61,7 @@ class InPlaceWorkspace:
                 name.removeprefix(self._prefix) for name in dirty if name.startswith(self._prefix)
             )
             names = walk(root, without=home.resolve()) if source is None else source.files()
-            files = [name for name in names if is_file_or_link(top / name)]
+            files = [name for name in names if is_file_or_link(f"{top}/{name}")]
             self._baseline = Baseline(self._unlimited_git, baseline, top, files)
             yield root
 

@@ -204,7 +204,9 @@ def insert_many(
     against 31,000.
     """
     for some in cut(rows):
-        flat = tuple(itertools.chain.from_iterable(some))
+        # A list: CPython keeps up to 2,000 freed tuples of each length. One that is made of an iterator is
+        # taken from those of length 10 and left to those of its own: each call would leave one more.
+        flat = list(itertools.chain.from_iterable(some))
         connection.execute(_insertion(table, columns, len(some), on_conflict), flat)
 
 

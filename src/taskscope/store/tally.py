@@ -229,7 +229,7 @@ class _Observations:
 
 def merge(one: Histogram, other: Histogram) -> Histogram:
     """The sum of two histograms with the same buckets."""
-    counts = tuple(a + b for a, b in zip(one.bucket_counts, other.bucket_counts, strict=True))
+    counts = tuple([a + b for a, b in zip(one.bucket_counts, other.bucket_counts, strict=True)])
     return Histogram(one.count + other.count, one.sum + other.sum, counts)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 import stat
@@ -8,6 +9,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -164,6 +166,25 @@ def test_many_rows_are_inserted_once_each(tmp_path: Path, rows: int) -> None:
         insert_many(connection, "meta", ("name", "value"), [(str(number), "x") for number in range(rows)])
         found = connection.execute("SELECT name FROM meta WHERE value = 'x' ORDER BY CAST(name AS INTEGER)")
         assert [name for (name,) in found] == [str(number) for number in range(rows)]
+
+
+def test_inserting_leaves_nothing_in_memory(tmp_path: Path) -> None:
+    """Not even freed tuples, of which CPython keeps 2,000 of each length until the next full collection."""
+    with closing(open_database(tmp_path / "taskscope.db", create=True)) as connection:
+        replace = "(name) DO UPDATE SET value = excluded.value"
+        insert = partial(
+            insert_many, connection, "meta", ("name", "value"), [("a", "b")], on_conflict=replace
+        )
+        insert()
+        gc.collect()
+        gc.disable()
+        try:
+            before = sys.getallocatedblocks()
+            for _ in range(1000):
+                insert()
+            assert sys.getallocatedblocks() - before < 500
+        finally:
+            gc.enable()
 
 
 def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
