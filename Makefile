@@ -10,6 +10,8 @@ CHOSEN := --chosen
 endif
 BIN := .venv/bin
 WORKERS ?= 2
+# Set in many images. Each of the hundreds of processes that tests start would compile all of src/ anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-demo demo test check check-format check-lint check-types check-contracts check-docs \
