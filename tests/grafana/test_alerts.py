@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -78,20 +80,24 @@ def test_recorded_series_are_all_read() -> None:
     assert {record for record in RECORDED if not any(record in expr for expr in EXPRESSIONS)} == set()
 
 
+@cache
+def load_rules() -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = yaml.safe_load(render_rules())["groups"]
+    return groups
+
+
+@cache
+def load_provisioning() -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = yaml.safe_load(render_provisioning())["groups"]
+    return groups
+
+
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_grafana_compares_with_what_prometheus_compares_with(alert: Alert) -> None:
     """Both files hold the same query, limit, waiting time, labels and runbook of an alert."""
-    rule = next(
-        rule
-        for group in yaml.safe_load(render_rules())["groups"]
-        for rule in group["rules"]
-        if rule.get("alert") == alert.name
-    )
+    rule = next(rule for group in load_rules() for rule in group["rules"] if rule.get("alert") == alert.name)
     twin = next(
-        twin
-        for group in yaml.safe_load(render_provisioning())["groups"]
-        for twin in group["rules"]
-        if twin["title"] == alert.name
+        twin for group in load_provisioning() for twin in group["rules"] if twin["title"] == alert.name
     )
     ask, reduce, compare = twin["data"]
     evaluator = compare["model"]["conditions"][0]["evaluator"]
