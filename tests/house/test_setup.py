@@ -15,14 +15,27 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+def copy_house(folder: Path) -> Path:
+    shutil.copy(ROOT / "Makefile", folder)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    shutil.copytree(ROOT / "tools", folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "requirements", folder / "requirements")
+    return folder
+
+
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
     """A copy of the house without a virtual environment."""
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    shutil.copytree(ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
-    return tmp_path
+    return copy_house(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy for all tests that install: the first one makes its virtual environment, which takes seconds.
+
+    Each writes pins of its own, so that what another one installed does not count as done.
+    """
+    return copy_house(tmp_path_factory.mktemp("furnished"))
 
 
 def call_make(house: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -100,13 +113,13 @@ def test_missing_ensurepip_is_refused_by_package(house: Path) -> None:
     assert not (house / ".venv").exists()
 
 
-def test_failed_install_shows_the_end_of_pips_words(house: Path) -> None:
+def test_failed_install_shows_the_end_of_pips_words(furnished: Path) -> None:
     """When pip fails, its last words and the place of them all are shown, and the next call tries again."""
-    (house / "requirements" / "demo.txt").write_text(
+    (furnished / "requirements" / "demo.txt").write_text(
         "no-such-file-here @ file:///nonexistent/no_such_file.whl\n"
     )
     for _ in range(2):
-        made = call_make(house, "setup-demo", PIP_NO_INDEX="1")
+        made = call_make(furnished, "setup-demo", PIP_NO_INDEX="1")
         assert made.returncode != 0
         assert "setup: pip failed to install requirements/demo.txt" in made.stderr
         assert ".venv/setup.log" in made.stderr
@@ -124,24 +137,27 @@ def make_wheel(folder: Path, name: str, version: str, *needs: str) -> str:
     return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
 
 
-def test_a_new_release_does_not_spoil_old_pins(house: Path) -> None:
+def test_a_new_release_does_not_spoil_old_pins(furnished: Path) -> None:
     """The pinned versions are installed though a newer one has appeared, also where an extra of it is asked
     for; what the pins lack is named instead of fetched.
     """
-    measured = make_wheel(house, "measured", "1.0")
-    make_wheel(house, "measured", "2.0")
-    plugin = make_wheel(house, "plugin", "1.0", "measured[toml]>=1")
-    pins, registry = house / "requirements" / "demo.txt", {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(house)}
+    measured = make_wheel(furnished, "measured", "1.0")
+    make_wheel(furnished, "measured", "2.0")
+    plugin = make_wheel(furnished, "plugin", "1.0", "measured[toml]>=1")
+    pins, registry = (
+        furnished / "requirements" / "demo.txt",
+        {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(furnished)},
+    )
 
     pins.write_text(plugin)
-    made = call_make(house, "setup-demo", **registry)
+    made = call_make(furnished, "setup-demo", **registry)
     assert "setup: pip failed to find in requirements/demo.txt all that its packages need" in made.stderr
     assert "plugin 1.0 requires measured, which is not installed" in made.stderr
 
     pins.write_text(plugin + measured)
-    call_make(house, "setup-demo", **registry)
+    call_make(furnished, "setup-demo", **registry)
     listed = subprocess.run(
-        [house / ".venv/bin/python", "-m", "pip", "list", "--format=freeze"],
+        [furnished / ".venv/bin/python", "-m", "pip", "list", "--format=freeze"],
         capture_output=True,
         text=True,
         check=True,
