@@ -100,6 +100,7 @@ class OtlpSink:
         self.attempts = 0
         self.is_ending = threading.Event()
         self._faults: collections.deque[Fault] = collections.deque()
+        self._times_forgiven = 0
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._server = _Server(("127.0.0.1", port), self)
@@ -124,7 +125,9 @@ class OtlpSink:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.is_ending.set()
+        with self._changed:
+            self.is_ending.set()
+            self._changed.notify_all()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -137,9 +140,17 @@ class OtlpSink:
             self._faults.extend(fault for fault in faults for _ in range(fault.times))
 
     def forgive(self) -> None:
-        """Let nothing more go wrong."""
-        with self._lock:
+        """Let nothing more go wrong; requests that hang are broken off."""
+        with self._changed:
             self._faults.clear()
+            self._times_forgiven += 1
+            self._changed.notify_all()
+
+    def hold(self) -> None:
+        """Wait until the sink ends or forgives."""
+        with self._changed:
+            before = self._times_forgiven
+            self._changed.wait_for(lambda: self.is_ending.is_set() or self._times_forgiven != before)
 
     def next_fault(self, path: str) -> Fault | None:
         with self._changed:
@@ -333,7 +344,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.kind == "torn":
             self._tear(fault.body)
         elif fault.kind == "hang":
-            ending.wait()
+            self.server.sink.hold()
             self.close_connection = True
         elif fault.kind == "drip":
             head = b"HTTP/1.1 200 OK\r\nX-Slow: "

@@ -80,6 +80,9 @@ def test_drain_tells_the_truth(host: Host, sink: OtlpSink, make_shipper: Callabl
     assert sink.wait_for(lambda sink: sink.attempts >= 1)
     assert not shipper.drain(0.05)
     host.assert_balance(sink)
+    sink.forgive()
+    assert shipper.drain(PATIENCE)
+    host.assert_balance(sink)
 
 
 def test_a_failure_is_tried_again_by_itself(
