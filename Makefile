@@ -9,6 +9,7 @@ else
 CHOSEN := --chosen
 endif
 BIN := .venv/bin
+WORKERS ?= 2
 # Set in many images. Each of the hundreds of processes that tests start would compile all of src/ anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -39,8 +40,6 @@ demo: setup-demo ## Watch a coding agent repair a broken repository
 	@$(BIN)/python examples/demo.py
 
 # The processes that tests start write coverage files of their own, which pytest-cov combines at the end.
-# A third worker, for a quarter of the time of each is spent in waiting for processes and servers.
-test: WORKERS ?= 3
 test: setup ## Run all tests on two cores; with COVERAGE=1 the branch coverage of src/ must hold too
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(if $(COVERAGE),--cov --cov-report=term)
@@ -108,7 +107,6 @@ stack-logs: setup ## See what they wrote last; LINES=100 for more
 fleet: setup ## Fill the stack that runs with real runs: good, failing, stuck, killed, expensive; ONLY="good killed"
 	@$(BIN)/python -m stack.fleet $(if $(ONLY),--only $(ONLY)) $(if $(STAY),--stay $(STAY))
 
-test-stack: WORKERS ?= 2
 test-stack: setup ## Prove the pipeline on the real programs
 	@$(BIN)/python -m stack build --quiet
 	@$(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist loadscope --stack tests/stack
