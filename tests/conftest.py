@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -27,6 +28,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave the proofs on real backends to `make test-stack`: they need programs that are built first."""
     is_stack = collection_path == config.rootpath / "tests" / "stack"
     return True if is_stack and not config.getoption("--stack") else None
+
+
+def pytest_collection_finish() -> None:
+    """Keep what all tests share out of the garbage collector's way: it would walk it some hundred times."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
