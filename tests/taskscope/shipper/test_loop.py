@@ -256,7 +256,7 @@ def test_who_finds_the_lock_taken_leaves_it_to_the_other(
     host.spans(3)
     with shipping(host.path.parent / "journal", NAME):
         shipper.notify()
-        assert not shipper.drain(0.3)
+        assert not shipper.drain(0.1)
         assert sink.attempts == 0
     assert shipper.drain(PATIENCE)
     host.assert_balance(sink)
@@ -304,7 +304,13 @@ def test_a_thread_survives_what_it_cannot_understand(
         begin()
 
     made.begin = begin_badly  # type: ignore[method-assign]
-    shipper = Shipper(host.path, [NAME], lambda _name: made, count_error=lambda *error: counted.append(error))
+    shipper = Shipper(
+        host.path,
+        [NAME],
+        lambda _name: made,
+        gather_s=0.01,
+        count_error=lambda *error: counted.append(error),
+    )
     host.spans(1)
     with caplog.at_level(logging.WARNING, logger="taskscope"):
         shipper.notify()
@@ -324,7 +330,7 @@ def test_a_forked_child_ships_on_its_own(
     What a busy store cannot settle in time comes again, by whoever ships next: at least once.
     """
     shipper = make_shipper(sink)
-    for _ in range(20):
+    for _ in range(10):
         host.spans(10)
         shipper.notify()
         child = os.fork()
@@ -340,7 +346,7 @@ def test_a_forked_child_ships_on_its_own(
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         host.made["traces"] += 1
     assert shipper.drain(PATIENCE)
-    assert len({span.span_id for span in sink.spans}) == 220
+    assert len({span.span_id for span in sink.spans}) == 110
     host.assert_balance(sink)
 
 
