@@ -7,7 +7,6 @@ said, and stops no task.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -15,20 +14,19 @@ import os
 import re
 import shutil
 import sqlite3
-import tempfile
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coding_agent.errors import TaskStoppedError
 from coding_agent.records import MemoryEntry
+from coding_agent.shared_files import locked, make_private, replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from coding_agent.protocols import Embedder
     from coding_agent.records import Plan
@@ -46,9 +44,6 @@ _QUERY_WORDS = 256
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _WORD = re.compile(r"\w+")
-
-_threads = threading.Lock()
-"""A file lock holds between processes only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +144,7 @@ class FileMemory:
         """Turn what is above the size into lines; written before the entries go, so a kill loses nothing."""
         if len(_list_json(self._folder / _ARCHIVE)) <= self._summarise_above:
             return
-        with _locked(self._folder / "lock"):
+        with locked(self._folder / "lock"):
             archived, _broken = _read_entries(self._folder / _ARCHIVE)
             oldest = archived[: max(0, len(archived) - self._summarise_above)]
             if not oldest:
@@ -317,32 +312,12 @@ def _append_lines(path: Path, lines: Iterable[_Line]) -> None:
 
 def _write_json(path: Path, data: Mapping[str, object]) -> None:
     """Replace a file whole, for its owner only: a reader sees the old one or the new one."""
-    _make_private(path.parent)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with open(handle, "wb") as stream:  # noqa: PTH123 - a descriptor has no path
-            stream.write(json.dumps(data, default=str).encode())
-        os.replace(name, path)  # noqa: PTH105 - a name of a moment is worth no Path
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _make_private(folder: Path) -> None:
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in reversed(missing):
-        path.mkdir(mode=0o700, exist_ok=True)
+    make_private(path.parent)
+    replace_file(path, json.dumps(data, default=str).encode())
 
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with _threads, open(path, "ab", opener=_private) as stream:
-        fcntl.lockf(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _file_name(key: str) -> str:

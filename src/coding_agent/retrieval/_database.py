@@ -6,16 +6,17 @@ that threads and forks need no care. A broken file, or one of another version, i
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
-import threading
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from coding_agent.shared_files import locked, make_private
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
@@ -23,16 +24,6 @@ _log = logging.getLogger(__name__)
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _PRIMARY = 0xFF
 """SQLite's extended error codes keep the primary one in the low byte."""
-
-_threads = threading.Lock()
-"""File locks hold between processes only; closing one drops what another thread holds on that file."""
-
-
-def make_private(folder: Path) -> None:
-    """Make a folder and those above it that are missing, for their owner only."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in reversed(missing):
-        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def is_corrupt(error: sqlite3.Error) -> bool:
@@ -130,14 +121,6 @@ class Database:
             return None
         return status.st_dev, status.st_ino
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> AbstractContextManager[None]:
         """The lock of making and setting aside; not on the file itself: closing that drops SQLite's."""
-        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
-        with _threads:
-            lock = os.open(f"{self.path}.lock", flags, 0o600)
-            try:
-                fcntl.lockf(lock, fcntl.LOCK_EX)
-                yield
-            finally:
-                os.close(lock)
+        return locked(self.path.with_name(f"{self.path.name}.lock"))

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from coding_agent.errors import ToolMissingError
+from coding_agent.shared_files import make_private
 
-from ._database import make_private
 from .rankings import Hit, Ranking, Vector
 
 if TYPE_CHECKING:

@@ -1,31 +1,21 @@
-"""How often each skill ended how: one small JSON file that several processes share."""
+"""How often each skill ended how: one small JSON file that tasks and processes share."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from coding_agent.shared_files import locked, make_private, replace_file
+
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, so that processes write one after another."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # lockf, not flock: the lock goes when its process does, also on network file systems.
-    with (folder / ".lock").open("a", encoding="utf-8") as lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX)
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make the folder of skills and hold its lock: those who count and those who learn take turns."""
+    make_private(folder)
+    with locked(folder / ".lock"):
         yield
-
-
-def replace_file(file: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never half of it."""
-    new = file.with_name(f"{file.name}.{os.getpid()}.new")
-    new.write_text(text, encoding="utf-8")
-    new.chmod(0o600)
-    new.replace(file)
 
 
 class OutcomeCounts:
@@ -48,7 +38,7 @@ class OutcomeCounts:
 
     def add(self, skill: str, outcome: str) -> None:
         """Count one end of a skill. A damaged file is kept as `counts.json.damaged` and a new one begun."""
-        with locked(self._folder):
+        with alone_in(self._folder):
             try:
                 counts = {name: dict(outcomes) for name, outcomes in self.read().items()}
             except ValueError:
@@ -56,7 +46,7 @@ class OutcomeCounts:
                 counts = {}
             outcomes = counts.setdefault(skill, {})
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
-            replace_file(self._file, json.dumps(counts, indent=2, sort_keys=True) + "\n")
+            replace_file(self._file, f"{json.dumps(counts, indent=2, sort_keys=True)}\n".encode())
 
     def success_rate(self, skill: str) -> float:
         """Return the share of runs that succeeded, 0 to 1; 0.5 where nothing is known (Laplace's rule)."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from coding_agent.skills.counts import locked, replace_file
+from coding_agent.shared_files import replace_file
+from coding_agent.skills.counts import alone_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +36,7 @@ def name_lesson(parent: FolderSkill, parameters: Mapping[str, Fact]) -> str:
 
 def write_lesson(folder: Path, parent: FolderSkill, parameters: Mapping[str, Fact], task_id: str) -> None:
     """Write the skill's folder, or count the lesson once more where it exists."""
-    with locked(folder.parent):
+    with alone_in(folder.parent):
         times = _count_lessons(folder / "metadata.yaml") + 1
         folder.mkdir(exist_ok=True, mode=0o700)
         metadata = {
@@ -46,8 +47,9 @@ def write_lesson(folder: Path, parent: FolderSkill, parameters: Mapping[str, Fac
             "needs": list(parent.needs),
             "learned": {"times": times, "last_task": task_id},
         }
-        replace_file(folder / "SKILL.md", _describe(folder.name, parent, parameters))
-        replace_file(folder / "metadata.yaml", yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True))
+        replace_file(folder / "SKILL.md", _describe(folder.name, parent, parameters).encode())
+        told = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+        replace_file(folder / "metadata.yaml", told.encode())
 
 
 def _generalise(parent: FolderSkill, parameters: Mapping[str, Fact]) -> list[dict[str, object]]:

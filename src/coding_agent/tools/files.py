@@ -10,13 +10,14 @@ import codecs
 import os
 import re
 import stat
-import tempfile
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coding_agent.errors import OutsideWorkTreeError, ToolFailedError
+from coding_agent.generated import is_generated
+from coding_agent.shared_files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from .git import GitTool
 
 _NEW_FILE_MODE = 0o666
-_GENERATED = frozenset({".git", ".hg", ".svn", ".bzr", "CVS", "__pycache__"})
 _PYTHON_SUFFIXES = frozenset({".py", ".pyi", ".pyw"})
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -63,7 +63,7 @@ class FilesTool:
         data = style.encode(path, text)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _replace(target, data, _mode_for(target))
+            replace_file(target, data, mode=_NEW_FILE_MODE)
         except OSError as error:
             message = f"cannot write {path!r}: {error.strerror}"
             raise ToolFailedError(message) from error
@@ -171,27 +171,6 @@ def _read_bytes(target: Path, path: str) -> bytes:
         raise ToolFailedError(message) from error
 
 
-def _mode_for(target: Path) -> int:
-    if target.exists():
-        return stat.S_IMODE(target.stat().st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return _NEW_FILE_MODE & ~mask
-
-
-def _replace(target: Path, data: bytes, mode: int) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".coding-agent-")
-    new = Path(name)
-    try:
-        os.close(handle)
-        new.write_bytes(data)
-        new.chmod(mode)
-        new.replace(target)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-
-
 def _touches_history(path: Path) -> bool:
     """Whether a path lies in `.git`, where a written file could run as a hook."""
     return any(part.lower() == ".git" for part in path.parts)
@@ -204,11 +183,6 @@ def _walk(root: Path) -> Iterator[str]:
         folders[:] = [name for name in folders if not is_generated(here / name)]
         for name in files:
             yield (here / name).relative_to(root).as_posix()
-
-
-def is_generated(folder: Path) -> bool:
-    """Whether a folder is version control, byte code or a virtual environment: no part of the sources."""
-    return folder.name in _GENERATED or (folder / "pyvenv.cfg").is_file()
 
 
 def compile_glob(pattern: str) -> re.Pattern[str]:

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coding_agent.errors import ToolFailedError
+from coding_agent.generated import GENERATED_NAMES, is_generated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-_GENERATED = frozenset({".git", ".hg", ".svn", ".bzr", "CVS", "__pycache__"})
 
 
 def copy_files(names: Iterable[str], source: Path, target: Path) -> list[str]:
@@ -45,12 +44,11 @@ def walk(top: Path, below: str = "", *, without: Path | None = None) -> Iterator
     for folder, folders, files in os.walk(top / below):
         here = Path(folder)
         links = [name for name in folders if (here / name).is_symlink()]
-        folders[:] = [name for name in folders if name not in links and not _is_generated(here / name)]
+        folders[:] = [name for name in folders if name not in links and not is_generated(here / name)]
         if without is not None:
             folders[:] = [name for name in folders if here / name != without]
-        # `.git` may also be a file, that of a submodule
         for name in [*files, *links]:
-            if name not in _GENERATED:
+            if name not in GENERATED_NAMES:
                 yield (here / name).relative_to(top).as_posix()
 
 
@@ -78,7 +76,3 @@ def _copy(source: str, target: str) -> None:
     except OSError as error:
         message = f"cannot copy {source!r} into the work tree: {error.strerror}"
         raise ToolFailedError(message) from error
-
-
-def _is_generated(folder: Path) -> bool:
-    return folder.name in _GENERATED or (folder / "pyvenv.cfg").is_file()

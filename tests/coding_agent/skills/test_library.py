@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -321,16 +322,22 @@ def count_many(folder: Path) -> None:
         OutcomeCounts(folder).add("a", "succeeded")
 
 
-def test_counts_of_several_processes_add_up(tmp_path: Path) -> None:
-    """No count of a process is lost to another."""
+def count_by_threads(folder: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        for counted in [pool.submit(count_many, folder) for _ in range(2)]:
+            counted.result()
+
+
+def test_counts_of_threads_and_processes_add_up(tmp_path: Path) -> None:
+    """No count of a task is lost to another: a service runs several in one process, beside a person's."""
     context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=count_many, args=(tmp_path,)) for _ in range(3)]
+    workers = [context.Process(target=count_by_threads, args=(tmp_path,)) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
 
-    assert OutcomeCounts(tmp_path).read() == {"a": {"succeeded": 150}}
+    assert OutcomeCounts(tmp_path).read() == {"a": {"succeeded": 200}}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', '{"a": {"b": "c"}}'])
