@@ -39,7 +39,8 @@ def measure(scene: Scene) -> list[Row]:
 
 def _repair(scene: Scene, name: str, mode: str, repository: str) -> Sample:
     home = scene.folder / f"home of {name}"
-    return scene.time_load("agent", mode, home, repository, environment=scene.environment(home))
+    command = scene.pick(full=(), quick=(), tiny=("true",))  # instead of the repository's own tests
+    return scene.time_load("agent", mode, home, repository, *command, environment=scene.environment(home))
 
 
 def _compare(view: str, samples: dict[str, list[Sample]]) -> list[Row]:
