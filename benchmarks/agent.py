@@ -28,8 +28,8 @@ _VIEWS: dict[str, tuple[Callable[[Sample], float], Goal | None]] = {
 
 def measure(scene: Scene) -> list[Row]:
     """Repair the same repository by turns."""
-    tests = scene.pick(full=100, quick=100, tiny=10)
-    repository = scene.make_repository("repository", modules=10, tests=tests)
+    modules, tests = scene.pick(full=(10, 100), quick=(10, 100), tiny=(1, 1))
+    repository = scene.make_repository("repository", modules=modules, tests=tests)
     modes = {"naked": "naked", "observed": "observed", "naked again": "naked"}
     variants = {name: partial(_repair, scene, name, mode, str(repository)) for name, mode in modes.items()}
     take_turns(variants, scene.pick(full=1, quick=1, tiny=0))  # fills each home: index, learned skill, store
@@ -39,7 +39,8 @@ def measure(scene: Scene) -> list[Row]:
 
 def _repair(scene: Scene, name: str, mode: str, repository: str) -> Sample:
     home = scene.folder / f"home of {name}"
-    return scene.time_load("agent", mode, home, repository, environment=scene.environment(home))
+    command = scene.pick(full=(), quick=(), tiny=("true",))  # instead of the repository's own tests
+    return scene.time_load("agent", mode, home, repository, *command, environment=scene.environment(home))
 
 
 def _compare(view: str, samples: dict[str, list[Sample]]) -> list[Row]:

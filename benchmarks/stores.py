@@ -22,6 +22,8 @@ TITLE = "A store of a million spans"
 LARGE_TITLE = "A store of ten million spans"
 _COMMAND = Path(sys.executable).parent / "taskscope"
 _SMALL = 100_000
+_BATCH = 4096
+"""Spans of a transaction whose cost is measured, as many as the writer takes at most."""
 _COST = Goal(1.1, is_ratio=True)
 
 
@@ -86,8 +88,9 @@ def _time_query(scene: Scene, home: Path, task: str) -> Row:
 def _compare_cost(scene: Scene, home: Path, small_home: Path, small: int) -> Row:
     """Return the row of what one span more costs, by turns in both stores."""
     rounds = scene.pick(full=12, quick=3, tiny=1)
+    batch = scene.pick(full=_BATCH, quick=_BATCH, tiny=64)
     environment = scene.environment(home)
-    costs = scene.time_load("store", "cost", small_home, home, rounds, environment=environment).answer
+    costs = scene.time_load("store", "cost", small_home, home, rounds, batch, environment=environment).answer
     beside = f"in a store of {small:,} spans {tell_spread(spread_of(costs['us']))} us"
     ours = costs["other_us"]
     return Row("to store one span more, CPU", spread_of(ours), "us", beside, ratios(ours, costs["us"]), _COST)

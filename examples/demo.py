@@ -25,7 +25,7 @@ OWN_SETTINGS = ("OTEL_", "TASKSCOPE_", "AGENT_", "LOG_", "METRICS_", "GIT_")
 PATIENCE = 60.0
 """Seconds within which the third task must have begun its tests."""
 LOOK_ON = 1.5
-"""Seconds of its tests that the third task is granted."""
+"""Seconds of its tests that the third task is granted, so that a person sees it at them."""
 
 
 class DemoError(Exception):
@@ -130,7 +130,7 @@ def meet_the_limit(demo: Demo) -> None:
         raise DemoError("the wish did not end as needs_llm with exit code 1", (task["outcome"], code))
 
 
-def kill(demo: Demo) -> None:
+def kill(demo: Demo, look_on_s: float) -> None:
     """Screen 3: kill -9 in the middle of the tests."""
     title("3. Killed with kill -9 in the middle of the tests")
     shop = demo.shop("shop-that-is-slow", wip="slow-warehouse", commits=5)
@@ -138,7 +138,7 @@ def kill(demo: Demo) -> None:
     run = demo.start("run", "make the tests pass", "--repo", str(shop))
     try:
         task_id = wait_for_tests(demo, run, before)
-        time.sleep(LOOK_ON)
+        time.sleep(look_on_s)
         say("", f"$ kill -9 {run.pid}    # and its children; nothing in it can say goodbye")
     finally:
         kill_tree(run)
@@ -236,6 +236,8 @@ def main() -> int:
     """Run the four screens; 0 when each showed what it promises."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="a new or empty folder; a temporary one by default")
+    look_on = "seconds of its tests that the task to be killed is granted"
+    parser.add_argument("--look-on", type=float, default=LOOK_ON, metavar="SECONDS", help=look_on)
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="taskscope-demo-"))
     demo = Demo(folder.absolute())
@@ -244,7 +246,7 @@ def main() -> int:
         demo.folder.mkdir(parents=True, exist_ok=True)
         task_id = repair(demo)
         meet_the_limit(demo)
-        kill(demo)
+        kill(demo, options.look_on)
         close(demo, task_id)
     except (DemoError, subprocess.CalledProcessError, OSError) as error:
         print(f"demo: {error}; what it left is in {demo.folder}", file=sys.stderr)

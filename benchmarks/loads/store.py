@@ -1,10 +1,11 @@
 """Large stores: filled through the writing side of the store, with the bodies that the recorder writes.
 
     python -m benchmarks.loads.store fill HOME SPANS
-    python -m benchmarks.loads.store cost HOME OTHER_HOME ROUNDS
+    python -m benchmarks.loads.store cost HOME OTHER_HOME ROUNDS SPANS
     python -m benchmarks.loads.store query HOME TASK ROUNDS
 
-A trace is a task of 100 spans, the last one of 1,000. `cost` writes the same to two stores by turns.
+A trace is a task of 100 spans, the last one of 1,000. `cost` writes the same to two stores by turns,
+SPANS in a transaction.
 """
 
 from __future__ import annotations
@@ -73,15 +74,15 @@ def _fill(home: str, spans: str) -> None:
     answer(task=_task_id(tasks), tasks=tasks + 1, size_bytes=_store(home).stat().st_size)
 
 
-def _compare_cost(home: str, other_home: str, rounds: str) -> None:
+def _compare_cost(home: str, other_home: str, rounds: str, spans: str) -> None:
     """Answer the CPU time of a span, decoding included, in each store, round by round."""
     sessions = [StoreSession(_store(home)), StoreSession(_store(other_home))]
     costs: list[list[float]] = [[], []]
-    number = 1 << 40
+    number, batch = 1 << 40, int(spans)
     for turn in range(-1, int(rounds)):  # the first one, of cold caches, does not count
         for position in (0, 1) if turn % 2 else (1, 0):
-            cost = _time_write(sessions[position], number)
-            number += _BATCH
+            cost = _time_write(sessions[position], number, batch)
+            number += batch
             if turn >= 0:
                 costs[position].append(cost)
     for session in sessions:
@@ -89,13 +90,13 @@ def _compare_cost(home: str, other_home: str, rounds: str) -> None:
     answer(us=costs[0], other_us=costs[1])
 
 
-def _time_write(session: StoreSession, number: int) -> float:
+def _time_write(session: StoreSession, number: int, batch: int) -> float:
     """Microseconds of CPU of a span, in four transactions: the log file is checkpointed in one of them."""
-    bodies = [[span.body for span in make_task(number + turn, _BATCH)] for turn in range(4)]
+    bodies = [[span.body for span in make_task(number + turn, batch)] for turn in range(4)]
     began = time.process_time()
     for some in bodies:
         session.write([decode_span(body, SOURCE) for body in some], Accounts())
-    return (time.process_time() - began) / (4 * _BATCH) * 1e6
+    return (time.process_time() - began) / (4 * batch) * 1e6
 
 
 def _time_query(home: str, task: str, rounds: str) -> None:

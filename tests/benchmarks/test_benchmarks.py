@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -59,6 +61,19 @@ def check_rows(name: str, rows: Sequence[Row]) -> None:
     assert all(it.low <= it.median <= it.high for it in spreads)
     assert len({row.what for row in rows}) == len(rows)
     assert len(draw_table(rows)) == len(rows) + 2
+
+
+def test_a_made_repository_lacks_its_colon_alone(tmp_path: Path) -> None:
+    """Its own tests, of which the agent that is measured asks whether it succeeded, pass with the colon."""
+    repository = Scene(tmp_path, Effort.TINY).make_repository("repository", modules=2, tests=3)
+    broken = repository / "part_0.py"
+    text = broken.read_text()
+    with pytest.raises(SyntaxError):
+        compile(text, broken, "exec")
+    broken.write_text(text.replace("def weigh_0(items)", "def weigh_0(items):"))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    assert "3 passed" in done.stdout, done.stdout
 
 
 def test_variants_change_places_every_other_round() -> None:

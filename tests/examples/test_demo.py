@@ -24,7 +24,7 @@ def test_demo(tmp_path: Path) -> None:
     The killed task then arrives at a plain OTLP backend as `show` has it, span for span.
     """
     folder = tmp_path / "demo"
-    command = [sys.executable, str(EXAMPLES / "demo.py"), "--folder", str(folder)]
+    command = [sys.executable, str(EXAMPLES / "demo.py"), "--folder", str(folder), "--look-on", "0"]
     # A person's settings must not make it another demo.
     environment = {**os.environ, "AGENT_MODEL": "openai:none", "AGENT_HOME": str(tmp_path / "mine")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)

@@ -77,9 +77,9 @@ def is_met(key: str) -> bool:
     asked = rf"(?:(?<=span\.)|(?<![\w.])){re.escape(key)}(?!\.?\w)|(?<!\w){prometheus_label(key)}(?!\w)"
     return (
         key in LABELS
-        or re.search(asked, GENERATED_CODE) is not None
         or f'"{key}"' in COLLECTED
         or f"`{key}`" in DOCUMENTS
+        or re.search(asked, GENERATED_CODE) is not None  # last: it takes a hundred times as long
     )
 
 

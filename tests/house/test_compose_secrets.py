@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def house(tmp_path: Path) -> Path:
 
 def make_secrets(house: Path) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    command = ["make", "--no-print-directory", "compose-secrets"]
+    command = ["make", "--no-print-directory", "compose-secrets", f"PYTHON={sys.executable}"]
     return subprocess.run(
         command, cwd=house, env=environment, capture_output=True, text=True, check=True
     ).stdout

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -15,27 +16,23 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def copy_house(folder: Path) -> Path:
-    shutil.copy(ROOT / "Makefile", folder)
-    shutil.copy(ROOT / "pyproject.toml", folder)
-    shutil.copytree(ROOT / "tools", folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "requirements", folder / "requirements")
-    return folder
-
-
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
     """A copy of the house without a virtual environment."""
-    return copy_house(tmp_path)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    return tmp_path
 
 
-@pytest.fixture(scope="module")
-def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy for all tests that install: the first one makes its virtual environment, which takes seconds.
-
-    Each writes pins of its own, so that what another one installed does not count as done.
-    """
-    return copy_house(tmp_path_factory.mktemp("furnished"))
+def link_tools(house: Path, **more: str) -> Path:
+    """A folder for PATH with make and its shell; and with more programs, each by the name it has there."""
+    tools = house / "bin"
+    tools.mkdir()
+    for name, program in {"make": shutil.which("make"), "sh": shutil.which("sh"), **more}.items():
+        (tools / name).symlink_to(str(program))
+    return tools
 
 
 def call_make(house: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -80,10 +77,7 @@ def test_old_python_is_refused_in_one_line(house: Path) -> None:
 
 def test_no_new_python_on_path_is_refused_in_one_line(house: Path) -> None:
     """Where no Python on PATH is new enough, the line says which version is wanted and how to name one."""
-    tools = house / "bin"
-    tools.mkdir()
-    for name in ("make", "sh"):
-        (tools / name).symlink_to(str(shutil.which(name)))
+    tools = link_tools(house)
     make_python(tools, "python3", "exit 1")
     assert refusal_of(call_make(house, "setup", PATH=str(tools))) == (
         "setup: no Python >= 3.11 on PATH; install one, or call make PYTHON=/path/to/python3."
@@ -92,10 +86,7 @@ def test_no_new_python_on_path_is_refused_in_one_line(house: Path) -> None:
 
 def test_missing_git_is_refused_by_name(house: Path) -> None:
     """Without git on PATH the set-up stops and names the package."""
-    tools = house / "bin"
-    tools.mkdir()
-    for name in ("make", "sh"):
-        (tools / name).symlink_to(str(shutil.which(name)))
+    tools = link_tools(house)
     line = refusal_of(call_make(house, "setup", f"PYTHON={sys.executable}", PATH=str(tools)))
     assert line.startswith("setup: git is missing")
     assert "apt install git" in line
@@ -113,18 +104,6 @@ def test_missing_ensurepip_is_refused_by_package(house: Path) -> None:
     assert not (house / ".venv").exists()
 
 
-def test_failed_install_shows_the_end_of_pips_words(furnished: Path) -> None:
-    """When pip fails, its last words and the place of them all are shown, and the next call tries again."""
-    (furnished / "requirements" / "demo.txt").write_text(
-        "no-such-file-here @ file:///nonexistent/no_such_file.whl\n"
-    )
-    for _ in range(2):
-        made = call_make(furnished, "setup-demo", PIP_NO_INDEX="1")
-        assert made.returncode != 0
-        assert "setup: pip failed to install requirements/demo.txt" in made.stderr
-        assert ".venv/setup.log" in made.stderr
-
-
 def make_wheel(folder: Path, name: str, version: str, *needs: str) -> str:
     """Write a wheel that holds only its metadata; returns its pin with hash."""
     about, record = f"{name}-{version}.dist-info", f"{name}-{version}.dist-info/RECORD"
@@ -137,32 +116,59 @@ def make_wheel(folder: Path, name: str, version: str, *needs: str) -> str:
     return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
 
 
-def test_a_new_release_does_not_spoil_old_pins(furnished: Path) -> None:
-    """The pinned versions are installed though a newer one has appeared, also where an extra of it is asked
-    for; what the pins lack is named instead of fetched.
-    """
-    measured = make_wheel(furnished, "measured", "1.0")
-    make_wheel(furnished, "measured", "2.0")
-    plugin = make_wheel(furnished, "plugin", "1.0", "measured[toml]>=1")
-    pins, registry = (
-        furnished / "requirements" / "demo.txt",
-        {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(furnished)},
-    )
+def fill_registry(house: Path) -> tuple[str, str]:
+    """A package and one that it needs, which has a newer release: the pins of the first and of the second."""
+    folder = house / "registry"
+    folder.mkdir()
+    measured = make_wheel(folder, "measured", "1.0")
+    make_wheel(folder, "measured", "2.0")
+    return make_wheel(folder, "plugin", "1.0", "measured[toml]>=1"), measured
 
-    pins.write_text(plugin)
-    made = call_make(furnished, "setup-demo", **registry)
+
+def set_up_from_registry(house: Path, pins: str) -> subprocess.CompletedProcess[str]:
+    """Set up from wheels alone. PATH has what that needs and no more: pip asks a Rust for its version."""
+    (house / "requirements" / "demo.txt").write_text(pins)
+    registry = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(house / "registry")}
+    return call_make(house, "setup-demo", PATH=str(house / "bin"), **registry)
+
+
+def claim_project(house: Path) -> None:
+    """Let the project itself count as installed: what builds it is not in that virtual environment."""
+    ask = [sys.executable, "-c", "import setup; print(setup._project_hash(), end='')"]
+    told = subprocess.run(ask, cwd=house / "tools", capture_output=True, text=True, check=True).stdout
+    (house / ".venv" / ".project.stamp").write_text(told)
+
+
+def test_the_pins_are_installed_and_nothing_else(house: Path) -> None:
+    """The pinned versions are installed though a newer one has appeared, also where an extra of it is asked
+    for; what the pins lack is named instead of fetched. When pip fails, its last words and the place of them
+    all are shown, and the next call tries again; when all stands, it is silent.
+
+    One scene, since a virtual environment takes seconds.
+    """
+    link_tools(house, git=str(shutil.which("git")), python3=str(Path(sys.executable).resolve()))
+    plugin, measured = fill_registry(house)
+    (wheel,) = (house / "registry").glob("plugin-*")
+    held = wheel.rename(house / wheel.name)
+    made = set_up_from_registry(house, plugin)
+    assert made.returncode != 0
+    assert "No matching distribution found for plugin==1.0" in made.stderr
+    assert "setup: pip failed to install requirements/demo.txt" in made.stderr
+    assert ".venv/setup.log" in made.stderr
+
+    held.rename(wheel)
+    made = set_up_from_registry(house, plugin)
+    assert made.returncode != 0
     assert "setup: pip failed to find in requirements/demo.txt all that its packages need" in made.stderr
     assert "plugin 1.0 requires measured, which is not installed" in made.stderr
 
-    pins.write_text(plugin + measured)
-    call_make(furnished, "setup-demo", **registry)
-    listed = subprocess.run(
-        [furnished / ".venv/bin/python", "-m", "pip", "list", "--format=freeze"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert {"plugin==1.0", "measured==1.0"} <= set(listed.stdout.split())
+    claim_project(house)
+    made = set_up_from_registry(house, plugin + measured)
+    assert made.returncode == 0, made.stderr
+    places = (house / ".venv" / "lib").glob("python*/site-packages")
+    installed = {(one.name, one.version) for one in metadata.distributions(path=list(map(str, places)))}
+    assert {("plugin", "1.0"), ("measured", "1.0")} <= installed
+    assert set_up_from_registry(house, plugin + measured).stderr == ""
 
 
 def test_help_names_every_target(house: Path) -> None:
