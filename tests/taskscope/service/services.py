@@ -27,6 +27,8 @@ BROKEN = {
     "water.py": "def boils(celsius)\n    return celsius >= 100\n",
     "test_water.py": "from water import boils\n\n\ndef test_boils():\n    assert boils(100)\n",
 }
+# No rule repairs it, which the compiler says at once: the quickest task.
+HOPELESS = {"water.py": "def boils(:\n    pass\n"}
 # Ends when the agent is gone, whichever way, so that no test leaves a process behind.
 HANGING = {
     "test_slow.py": (

@@ -12,22 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.taskscope.service.services import PATIENCE_S, Service, environment, running_service
+from tests.taskscope.service.services import PATIENCE_S, environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.taskscope.service.services import Service
 
 SENDERS = Path(__file__).parent / "senders"
 NODE = shutil.which("node")
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Its own, since its numbers are counted."""
-    folder = tmp_path_factory.mktemp("otlp")
-    (folder / "work").mkdir()
-    with running_service(folder / "home", folder / "work") as running:
-        yield running
 
 
 def send(service: Service, *command: str, **variables: str) -> None:
