@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from taskscope.cli import main
 from taskscope.semconv import attributes as attr
 from tests.taskscope.service.otlp.requests import (
     START,
@@ -30,7 +31,7 @@ from tests.taskscope.service.services import Service, environment, running_servi
 from .test_terminal import HOSTILE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MARKUP = {
     "rich markup": "[bold red]owned[/bold red]",
@@ -90,19 +91,20 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
-def run(service: Service, *arguments: str) -> str:
-    """A command in a process of its own, as a person would run it."""
-    command = [sys.executable, "-m", "taskscope", *arguments]
-    done = subprocess.run(
-        command,
-        env=environment(service.home, PYTHONIOENCODING="utf-8"),
-        cwd=service.home.parent,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode in {0, 1}, done.stderr.decode()
-    assert done.stderr == b""
-    return done.stdout.decode()
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What a command prints for those who have a service's home; in this process, where it is imported."""
+
+    def run(service: Service, *arguments: str) -> str:
+        monkeypatch.setenv("AGENT_HOME", str(service.home))
+        monkeypatch.chdir(service.home.parent)
+        code = main(arguments)
+        out, err = capfd.readouterr()
+        assert code in {0, 1}, err
+        assert err == ""
+        return out
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,9 @@ def run(service: Service, *arguments: str) -> str:
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_no_sequence_reaches_standard_output(hostile: Service, arguments: tuple[str, ...]) -> None:
+def test_no_sequence_reaches_standard_output(
+    hostile: Service, run: Callable[..., str], arguments: tuple[str, ...]
+) -> None:
     """All of some sixty texts, in every place where a record has one, through every command that reads."""
     shown = run(hostile, *arguments)
     assert _UNSAFE.findall(shown) == []
@@ -123,8 +127,21 @@ def test_no_sequence_reaches_standard_output(hostile: Service, arguments: tuple[
 
 
 def test_markup_is_shown_as_it_was_written(hostile: Service) -> None:
-    """A terminal shows its signs; nothing takes them for a color, a link or a place to fill in."""
-    shown = run(hostile, "show", "--all")
+    """A terminal shows its signs; nothing takes them for a color, a link or a place to fill in.
+
+    By a command in a process of its own, as a person would run it.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "taskscope", "show", "--all"],
+        env=environment(hostile.home, PYTHONIOENCODING="utf-8"),
+        cwd=hostile.home.parent,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode in {0, 1}, done.stderr.decode()
+    assert done.stderr == b""
+    shown = done.stdout.decode()
+    assert _UNSAFE.findall(shown) == []
     for text in MARKUP.values():
         assert text in shown
 
@@ -144,7 +161,7 @@ def test_no_sequence_stands_in_a_label(hostile: Service) -> None:
     assert _UNSAFE.findall(hostile.client.get("/metrics").text) == []
 
 
-def test_an_agent_of_another_dialect_is_shown_like_ours(service: Service) -> None:
+def test_an_agent_of_another_dialect_is_shown_like_ours(service: Service, run: Callable[..., str]) -> None:
     """OpenInference: agent, call and tool have our parts; tokens are in the tree, the sums and `/metrics`."""
     kind, trace_id, model = "openinference.span.kind", b"\xd1" * 16, "of-another-dialect"
     call = {kind: "LLM", "llm.model_name": model, "llm.system": "openai"}
