@@ -11,7 +11,10 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.taskscope.service.services import Service
 
 OWN_SETTINGS = ("OTEL_", "TASKSCOPE_", "AGENT_", "LOG_", "METRICS_", "OPENAI_", "ANTHROPIC_", "GIT_")
 
@@ -62,3 +65,18 @@ def fresh_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Temp
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     return home
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One `taskscope serve` for all tests that ask it and add to its record, and neither end nor count it.
+
+    Its start costs as much as a hundred such tests. Its checks run at the start alone: none comes in
+    between.
+    """
+    from tests.taskscope.service.services import running_service
+
+    folder = tmp_path_factory.mktemp("service")
+    (folder / "work").mkdir()
+    with running_service(folder / "home", folder / "work", HEALTHCHECK_INTERVAL="3600") as running:
+        yield running

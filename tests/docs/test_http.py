@@ -24,7 +24,7 @@ from taskscope.service.otlp.receiver import Receiver
 from taskscope.service.tasks import NewTask
 from taskscope.store.foreign_points import SERIES_LIMIT, TOTAL_LIMIT
 from tests.taskscope.otel_globals import fresh_otel
-from tests.taskscope.service.services import environment, running_service
+from tests.taskscope.service.services import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,14 +81,6 @@ def test_every_check_is_told_with_groups_and_need(runtime: Runtime) -> None:
         for name in re.findall(r"`([^`]+)`", names)
     }
     assert told == {check.name: (tuple(check.groups), check.required) for check in build_checks(runtime)}
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("docs")
-    (folder / "work").mkdir()
-    with running_service(folder / "home", folder / "work") as running:
-        yield running
 
 
 def in_shell(service: Service, script: str) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from taskscope.cli import main
 from taskscope.shipper import destinations
+from tests.taskscope.otel_globals import fresh_otel
 from tests.taskscope.otlp_sink import OtlpSink
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +25,7 @@ def test_its_variables_are_those_that_count() -> None:
     assert told == read | {"ENDPOINT"}
 
 
-def test_its_commands_run(tmp_path: Path) -> None:
+def test_its_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each command of its example but the endless one ends well, against a backend that takes all."""
     (block,) = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
     lines = [line.removeprefix("$ ").partition("#")[0].strip() for line in block.splitlines()]
@@ -34,19 +33,15 @@ def test_its_commands_run(tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     repository.mkdir()
     (repository / "test_all.py").write_text("def test_all():\n    assert True\n")
+    monkeypatch.chdir(repository)
+    monkeypatch.setenv("AGENT_HOME", str(tmp_path / "home"))
     with OtlpSink() as sink:
-        environment = {
-            **os.environ, "AGENT_HOME": str(tmp_path / "home"), "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url,
-        }  # fmt: skip
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", sink.url)
         for command in commands:
             if command == ["taskscope", "ship"]:
                 continue
-            done = subprocess.run(
-                [sys.executable, "-m", *command],
-                cwd=repository, env=environment, capture_output=True, text=True,
-                check=False,
-            )  # fmt: skip
-            assert done.returncode == 0, (command, done.stderr)
+            with fresh_otel():
+                assert main(command[1:]) == 0, command
         assert any(span.name == "invoke_workflow repair" for span in sink.spans)
     assert len(commands) == 6
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from taskscope.cli import main
 from taskscope.semconv import attributes as attr
 from tests.taskscope.service.otlp.requests import (
     START,
@@ -30,8 +31,7 @@ from tests.taskscope.service.services import Service, environment, running_servi
 from .test_terminal import HOSTILE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 MARKUP = {
     "rich markup": "[bold red]owned[/bold red]",
@@ -67,7 +67,8 @@ def make_spans() -> Iterator[Span]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of its own: nothing but such texts is in its record, so that each command shows them."""
     folder = tmp_path_factory.mktemp("hostile")
     (folder / "work").mkdir()
     with running_service(folder / "home", folder / "work") as running:
@@ -90,19 +91,20 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
-def run(service: Service, *arguments: str) -> str:
-    """A command in a process of its own, as a person would run it."""
-    command = [sys.executable, "-m", "taskscope", *arguments]
-    done = subprocess.run(
-        command,
-        env=environment(service.home, PYTHONIOENCODING="utf-8"),
-        cwd=service.home.parent,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode in {0, 1}, done.stderr.decode()
-    assert done.stderr == b""
-    return done.stdout.decode()
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What a command prints for those who have a service's home; in this process, where it is imported."""
+
+    def run(service: Service, *arguments: str) -> str:
+        monkeypatch.setenv("AGENT_HOME", str(service.home))
+        monkeypatch.chdir(service.home.parent)
+        code = main(arguments)
+        out, err = capfd.readouterr()
+        assert code in {0, 1}, err
+        assert err == ""
+        return out
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -113,57 +115,69 @@ def run(service: Service, *arguments: str) -> str:
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_no_sequence_reaches_standard_output(service: Service, arguments: tuple[str, ...]) -> None:
+def test_no_sequence_reaches_standard_output(
+    hostile: Service, run: Callable[..., str], arguments: tuple[str, ...]
+) -> None:
     """All of some sixty texts, in every place where a record has one, through every command that reads."""
-    shown = run(service, *arguments)
+    shown = run(hostile, *arguments)
     assert _UNSAFE.findall(shown) == []
     if "--json" in arguments:
         assert shown.isascii()
         json.loads(shown)
 
 
-def test_markup_is_shown_as_it_was_written(service: Service) -> None:
-    """A terminal shows its signs; nothing takes them for a color, a link or a place to fill in."""
-    shown = run(service, "show", "--all")
+def test_markup_is_shown_as_it_was_written(hostile: Service) -> None:
+    """A terminal shows its signs; nothing takes them for a color, a link or a place to fill in.
+
+    By a command in a process of its own, as a person would run it.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "taskscope", "show", "--all"],
+        env=environment(hostile.home, PYTHONIOENCODING="utf-8"),
+        cwd=hostile.home.parent,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode in {0, 1}, done.stderr.decode()
+    assert done.stderr == b""
+    shown = done.stdout.decode()
+    assert _UNSAFE.findall(shown) == []
     for text in MARKUP.values():
         assert text in shown
 
 
 @pytest.mark.parametrize("path", ["", "/spans", "/logs"])
-def test_no_sequence_comes_over_http(service: Service, path: str) -> None:
+def test_no_sequence_comes_over_http(hostile: Service, path: str) -> None:
     """Answers are JSON in ASCII, which a browser is told not to take for anything else."""
-    answer = service.ask("GET", f"/tasks/x-{TRACE.hex()}{path}")
+    answer = hostile.ask("GET", f"/tasks/x-{TRACE.hex()}{path}")
     assert answer.status_code == 200
     assert answer.content.isascii()
     assert b"\x7f" not in answer.content
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_no_sequence_stands_in_a_label(service: Service) -> None:
+def test_no_sequence_stands_in_a_label(hostile: Service) -> None:
     """The page of metrics has agents and models of others in labels of the contract, and their own."""
-    assert _UNSAFE.findall(service.client.get("/metrics").text) == []
+    assert _UNSAFE.findall(hostile.client.get("/metrics").text) == []
 
 
-def test_an_agent_of_another_dialect_is_shown_like_ours(tmp_path: Path) -> None:
+def test_an_agent_of_another_dialect_is_shown_like_ours(service: Service, run: Callable[..., str]) -> None:
     """OpenInference: agent, call and tool have our parts; tokens are in the tree, the sums and `/metrics`."""
-    (tmp_path / "work").mkdir()
-    kind = "openinference.span.kind"
-    call = {kind: "LLM", "llm.model_name": "gpt-5", "llm.system": "openai"}
+    kind, trace_id, model = "openinference.span.kind", b"\xd1" * 16, "of-another-dialect"
+    call = {kind: "LLM", "llm.model_name": model, "llm.system": "openai"}
     tokens = {"llm.token_count.prompt": 420, "llm.token_count.completion": 17}
     spans = (
-        make_span(1, "coder", {kind: "AGENT", **tokens}),
-        make_span(2, "ChatCompletion", {**call, **tokens}, parent=1),
-        make_span(3, "grep", {kind: "TOOL"}, parent=1),
+        make_span(1, "coder", {kind: "AGENT", **tokens}, trace_id=trace_id),
+        make_span(2, "ChatCompletion", {**call, **tokens}, parent=1, trace_id=trace_id),
+        make_span(3, "grep", {kind: "TOOL"}, parent=1, trace_id=trace_id),
     )
-    with running_service(tmp_path / "home", tmp_path / "work") as running:
-        assert running.client.post("/v1/traces", **pack(traces(*spans))).status_code == 200
-        shown = run(running, "show", "--all")
-        assert "1 LLM call, 420 in, 17 out" in shown
-        assert "tools and skills  (1 span)" in shown
-        assert "the agent itself  (1 span)" in shown
-        assert re.search("ChatCompletion.*420 \\+ 17 tokens", shown)
-        counted = running.client.get("/metrics").text.splitlines()
-    total = [line for line in counted if line.startswith("gen_ai_client_inference_usage_input_tokens_total{")]
-    assert len(total) == 1
-    assert 'gen_ai_request_model="gpt-5"' in total[0]
-    assert total[0].endswith(" 420.0")
+    assert service.client.post("/v1/traces", **pack(traces(*spans))).status_code == 200
+    shown = run(service, "show", trace_id.hex(), "--all")
+    assert "1 LLM call, 420 in, 17 out" in shown
+    assert "tools and skills  (1 span)" in shown
+    assert "the agent itself  (1 span)" in shown
+    assert re.search("ChatCompletion.*420 \\+ 17 tokens", shown)
+    counted = service.client.get("/metrics").text.splitlines()
+    names = ("gen_ai_client_inference_usage_input_tokens_total{", f'gen_ai_request_model="{model}"')
+    total = [line for line in counted if line.startswith(names[0]) and names[1] in line]
+    assert [line.rpartition(" ")[2] for line in total] == ["420.0"]

@@ -1,4 +1,8 @@
-"""`run`, `plan` and `watch` as whole processes, on small real repositories."""
+"""`run`, `plan` and `watch` on small real repositories.
+
+As whole processes where their output, their end or a signal is the law; else in this one, which has all
+imported already.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +12,24 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from taskscope.cli import main
 from taskscope.cli.run import tell_result
 from taskscope.cli.terminal import UNICODE, Paint, Screen
+from taskscope.store.history import open_history
 from taskscope.tasks.records import Cost, RunResult
 from tests.taskscope.cli.stores import run_taskscope
+from tests.taskscope.otel_globals import fresh_otel
+from tests.taskscope.service.services import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 BROKEN = "def double(number)\n    return 2 * number\n"
 TEST = "from pack import double\n\n\ndef test_double():\n    assert double(2) == 4\n"
@@ -40,6 +48,25 @@ def make_repository(folder: Path, **files: str) -> Path:
     for arguments in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "all"]):
         subprocess.run(["git", *arguments], cwd=folder, check=True)
     return folder
+
+
+class Done(NamedTuple):
+    """How a command ended and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run a command in this process, with fresh providers; what its children print counts too."""
+
+    def call(*arguments: str) -> Done:
+        with fresh_otel():
+            return Done(main(arguments), *capfd.readouterr())
+
+    return call
 
 
 def run_git(folder: Path, *arguments: str) -> str:
@@ -75,9 +102,9 @@ def test_run_ends_with_the_line_that_applies_the_patch(home: Path, broken: Path)
     assert (broken / "pack.py").read_text().startswith("def double(number):\n")
 
 
-def test_run_json(home: Path, broken: Path) -> None:
+def test_run_json(home: Path, broken: Path, call: Callable[..., Done]) -> None:
     """`run --json` prints one object and nothing else; its shape is a promise."""
-    done = run_taskscope("run", "make the tests pass", "--repo", str(broken), "--json", home=home)
+    done = call("run", "make the tests pass", "--repo", str(broken), "--json")
     result = json.loads(done.stdout)
     patch = home / "tasks" / result["task_id"] / "patch.diff"
     expected: dict[str, Any] = {
@@ -95,7 +122,7 @@ def test_run_json(home: Path, broken: Path) -> None:
     assert list(result) == list(expected)
     assert patch.is_file()
     assert len(bytes.fromhex(result["trace_id"])) == 16
-    (row,) = json.loads(run_taskscope("history", "--json", home=home).stdout)
+    (row,) = json.loads(call("history", "--json").stdout)
     assert (row["task_id"], row["trace_id"], row["outcome"]) == (
         result["task_id"],
         result["trace_id"],
@@ -103,31 +130,31 @@ def test_run_json(home: Path, broken: Path) -> None:
     )
 
 
-def test_run_beyond_the_rules(home: Path) -> None:
+def test_run_beyond_the_rules(home: Path, call: Callable[..., Done]) -> None:
     """What no rule can do ends as needs_llm with its findings, exit code 1, and says that nothing changed."""
     shop = make_repository(home.parent / "shop", pack="", test_pack=WISH)
-    done = run_taskscope("run", "add triple", "--repo", str(shop), home=home)
+    done = call("run", "add triple", "--repo", str(shop))
     assert done.returncode == 1
     assert "needs a language model: beyond the rules" in done.stdout
     assert "cannot import name 'triple'" in done.stdout
     assert done.stdout.splitlines()[-1] == "nothing was changed, so there is no patch"
 
 
-def test_run_in_place(home: Path, broken: Path) -> None:
+def test_run_in_place(broken: Path, call: Callable[..., Done]) -> None:
     """In place the repository itself is edited; there is no patch to apply."""
-    done = run_taskscope("run", "make the tests pass", "--repo", str(broken), "--in-place", home=home)
+    done = call("run", "make the tests pass", "--repo", str(broken), "--in-place")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"edited in place in {broken}"
     assert run_git(broken, "status", "--porcelain") == " M pack.py\n"
 
 
-def test_run_from_file_and_standard_input(home: Path, hopeless: Path) -> None:
+def test_run_from_file_and_standard_input(home: Path, hopeless: Path, call: Callable[..., Done]) -> None:
     """A task file and standard input reach the agent like a text."""
     (home.parent / "task.yml").write_text("text: from the file\nrepository: hopeless\n")
-    assert run_taskscope("run", "task.yml", home=home).returncode == 1
+    assert call("run", "task.yml").returncode == 1
     done = run_taskscope("run", "-", home=home, cwd=hopeless, input="from standard input\n")
     assert done.returncode == 1
-    rows = json.loads(run_taskscope("history", "--json", home=home).stdout)
+    rows = json.loads(call("history", "--json").stdout)
     assert [row["text"] for row in rows] == ["from standard input", "from the file"]
     assert {row["repository"] for row in rows} == {str(hopeless)}
 
@@ -142,51 +169,64 @@ def test_run_from_file_and_standard_input(home: Path, hopeless: Path) -> None:
         (["--python", "no-python"], "no-python"),
     ],
 )
-def test_refused_tasks(home: Path, broken: Path, arguments: list[str], words: str) -> None:
+def test_refused_tasks(
+    home: Path, broken: Path, arguments: list[str], words: str, call: Callable[..., Done]
+) -> None:
     """A task that cannot be done is refused in one line before it starts: exit code 2, nothing recorded."""
     (home.parent / "file.txt").write_text("no repository")
     for command in ("run", "plan"):
-        done = run_taskscope(command, "repair it", "--repo", str(broken), *arguments, home=home)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.startswith("taskscope: task refused: ")
+        done = call(command, "repair it", "--repo", str(broken), *arguments)
+        check_refusal(done.returncode, done.stdout, done.stderr)
         assert words in done.stderr
-        assert done.stderr.count("\n") == 1
+    for store in home.glob("taskscope.db"):
+        with closing(open_history(store)) as history:
+            assert history.tasks() == []
 
 
-def test_plan_changes_nothing(home: Path, broken: Path) -> None:
+def check_refusal(code: int, out: str, err: str) -> None:
+    """One line on standard error and exit code 2."""
+    assert (code, out) == (2, "")
+    assert err.startswith("taskscope: task refused: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_process_that_refuses_says_no_more(home: Path, command: str) -> None:
+    """The same line and code from a whole process: nothing at its end adds to them."""
+    done = run_taskscope(command, "repair it", "--repo", "nowhere", home=home)
+    check_refusal(done.returncode, done.stdout, done.stderr)
+
+
+def test_plan_changes_nothing(broken: Path, call: Callable[..., Done]) -> None:
     """`plan` tells findings and steps; neither the repository nor the list of tasks changes."""
-    done = run_taskscope("plan", "make the tests pass", "--repo", str(broken), home=home)
+    done = call("plan", "make the tests pass", "--repo", str(broken))
     assert done.returncode == 0, done.stderr
     assert "pack.py:1" in done.stdout
     assert "(skill missing_colon)" in done.stdout
     assert done.stdout.splitlines()[-1] == "nothing was changed"
     assert run_git(broken, "status", "--porcelain") == ""
-    plan = json.loads(
-        run_taskscope("plan", "make the tests pass", "--repo", str(broken), "--json", home=home).stdout
-    )
+    plan = json.loads(call("plan", "make the tests pass", "--repo", str(broken), "--json").stdout)
     assert set(plan) == {"findings", "steps", "untreated"}
     assert plan["steps"][0]["skill"] == "missing_colon"
     assert plan["steps"][0]["finding"] == plan["findings"][0]
 
 
-def test_plan_beyond_the_rules(home: Path, hopeless: Path) -> None:
+def test_plan_beyond_the_rules(hopeless: Path, call: Callable[..., Done]) -> None:
     """A plan that leaves findings untreated says so and exits with 1."""
-    done = run_taskscope("plan", "repair it", "--repo", str(hopeless), home=home)
+    done = call("plan", "repair it", "--repo", str(hopeless))
     assert done.returncode == 1, done.stdout
     assert "beyond the rules" in done.stdout
 
 
-def test_plan_of_a_sound_repository(home: Path) -> None:
+def test_plan_of_a_sound_repository(home: Path, call: Callable[..., Done]) -> None:
     """Where nothing is wrong, a plan says so."""
     shop = make_repository(home.parent / "shop", pack="", test_pack="def test_one():\n    assert True\n")
-    done = run_taskscope("plan", "repair it", "--repo", str(shop), home=home)
-    assert (done.returncode, done.stdout) == (
-        0,
-        "nothing found: it compiles, the linter and the tests are content\n",
-    )
+    done = call("plan", "repair it", "--repo", str(shop))
+    found = "nothing found: it compiles, the linter and the tests are content\n"
+    assert (done.returncode, done.stdout) == (0, found)
 
 
-def test_an_unusable_store_stops_no_task(home: Path, hopeless: Path) -> None:
+def test_an_unusable_store_stops_no_task(home: Path, hopeless: Path, call: Callable[..., Done]) -> None:
     """With a store that cannot be written the task is done all the same; reading commands exit with 3."""
     home.mkdir()
     (home / "taskscope.db").mkdir()
@@ -194,13 +234,15 @@ def test_an_unusable_store_stops_no_task(home: Path, hopeless: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert json.loads(done.stdout)["outcome"] == "needs_llm"
     assert "Traceback" not in done.stderr
-    assert run_taskscope("history", home=home).returncode == 3
+    assert call("history").returncode == 3
 
 
-def test_nothing_is_recorded_when_disabled(home: Path, hopeless: Path) -> None:
+def test_nothing_is_recorded_when_disabled(
+    home: Path, hopeless: Path, call: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With TASKSCOPE_DISABLED the agent works and no store is made."""
-    off = {"TASKSCOPE_DISABLED": "true"}
-    done = run_taskscope("run", "repair it", "--repo", str(hopeless), home=home, env=off)
+    monkeypatch.setenv("TASKSCOPE_DISABLED", "true")
+    done = call("run", "repair it", "--repo", str(hopeless))
     assert done.returncode == 1, done.stderr
     assert "needs a language model" in done.stdout
     assert "invoke_workflow" not in done.stderr
@@ -250,8 +292,9 @@ def test_result_names_a_few_files() -> None:
 class SlowRun:
     """A `taskscope run` of this test in the middle of tests that never end."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, call: Callable[..., Done]) -> None:
         self.home = home
+        self.call = call
         shop = make_repository(home.parent / "slow", pack="", test_slow=SLOW)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "taskscope", "run", "repair it", "--repo", str(shop), "--json"],
@@ -263,13 +306,13 @@ class SlowRun:
 
     def wait(self) -> None:
         """Wait until pytest runs."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline and self.process.poll() is None:
-            done = run_taskscope("show", "--json", home=self.home)
-            if done.returncode == 0 and is_testing(tree := json.loads(done.stdout)):
-                self.task_id = tree["attributes"]["taskscope.task.id"]
-                return
-        pytest.fail(f"the tests did not begin; {self.process.poll()=}")
+        shown = wait_until(
+            lambda: self.call("show", "--json"),
+            lambda done: self.process.poll() is not None or is_testing(done),
+        )
+        if self.process.poll() is not None:
+            pytest.fail(f"the tests did not begin; {self.process.poll()=}")
+        self.task_id = json.loads(shown.stdout)["attributes"]["taskscope.task.id"]
 
     def children(self) -> list[int]:
         """The ids of the processes that it started, those of theirs too."""
@@ -301,17 +344,22 @@ def kill_quietly(pid: int) -> None:
         return
 
 
-def is_testing(tree: dict[str, Any], *, below: bool = False) -> bool:
-    """Whether a command of pytest is open in this tree."""
+def is_testing(shown: Done) -> bool:
+    """Whether a command of pytest is open in the tree that `show --json` printed."""
+    return shown.returncode == 0 and is_open(json.loads(shown.stdout), below=False)
+
+
+def is_open(tree: dict[str, Any], *, below: bool) -> bool:
+    """Whether something is open below a span of pytest."""
     if below and tree["ended_at"] is None:
         return True
     inside = below or tree["name"] == "execute_tool pytest"
-    return any(is_testing(child, below=inside) for child in tree["children"])
+    return any(is_open(child, below=inside) for child in tree["children"])
 
 
 @pytest.fixture
-def slow(home: Path) -> Iterator[SlowRun]:
-    run = SlowRun(home)
+def slow(home: Path, call: Callable[..., Done]) -> Iterator[SlowRun]:
+    run = SlowRun(home, call)
     try:
         run.wait()
         yield run
@@ -331,7 +379,7 @@ def test_a_person_stops_a_task(slow: SlowRun, number: signal.Signals, code: int)
     assert children
     assert not any(is_alive(pid) for pid in children)
     assert list((slow.home / "work").iterdir()) == []
-    assert json.loads(run_taskscope("history", "--json", home=slow.home).stdout)[0]["outcome"] == "stopped"
+    assert json.loads(slow.call("history", "--json").stdout)[0]["outcome"] == "stopped"
 
 
 def is_alive(pid: int) -> bool:

@@ -27,6 +27,8 @@ BROKEN = {
     "water.py": "def boils(celsius)\n    return celsius >= 100\n",
     "test_water.py": "from water import boils\n\n\ndef test_boils():\n    assert boils(100)\n",
 }
+# No rule repairs it, which the compiler says at once: the quickest task.
+HOPELESS = {"water.py": "def boils(:\n    pass\n"}
 # Ends when the agent is gone, whichever way, so that no test leaves a process behind.
 HANGING = {
     "test_slow.py": (
@@ -116,7 +118,10 @@ def running_service(home: Path, folder: Path, *command: str, **variables: str) -
         threading.Thread(target=stream.read, daemon=True).start()
     url = line.split()[3].rstrip(",").replace("//0.0.0.0:", "//127.0.0.1:")
     try:
-        with httpx.Client(base_url=url, timeout=PATIENCE_S) as client:
+        # A connection for each request: after a body that came in parts, later requests on the same one are
+        # in the context of that request, so that one test could spoil the traces of another.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        with httpx.Client(base_url=url, timeout=PATIENCE_S, limits=limits) as client:
             wait_until(lambda: client.get("/health/startup").status_code, lambda code: code == 200)
             yield Service(process, url, home, client)
     finally:

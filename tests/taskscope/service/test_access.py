@@ -6,8 +6,6 @@ import asyncio
 import http.client
 import socket
 import stat
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +13,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from taskscope.cli import main
 from taskscope.errors import StoreError, UsageError
 from taskscope.service import access
 from taskscope.service.access import INTAKE_PATHS, OPEN_PATHS, is_loopback, load_token, refuse_open_host
 
-from .services import Service, environment, running_service
+from .services import Service, running_service
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -142,23 +141,26 @@ def test_this_machine_is_no_other(host: str) -> None:
     assert is_loopback(host)
 
 
-def test_serve_refuses_in_one_line(tmp_path: Path) -> None:
+def test_serve_refuses_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Wrong address: exit code 2; a port that is taken: 3; each one line, no traceback."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AGENT_HOME", str(tmp_path / "home"))
 
     def serve(**variables: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "taskscope", "serve"]
-        env = environment(tmp_path / "home", **variables)
-        ended = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
-        return ended.returncode, ended.stderr
+        with monkeypatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            return main(("serve",)), capsys.readouterr().err
 
     code, message = serve(METRICS_HOST=ANYWHERE)
     assert (code, message.count("\n")) == (2, 1), message
-    with http.client.socket.socket() as taken:  # type: ignore[attr-defined]
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
         code, message = serve(METRICS_PORT=str(taken.getsockname()[1]))
     assert (code, message.count("\n")) == (3, 1), message
     assert "Address already in use" in message
+    assert not (tmp_path / "home").exists()
 
 
 def find_own_address() -> str:

@@ -51,17 +51,23 @@ def serving(protocol: type[HastyProtocol]) -> Iterator[tuple[str, int]]:
         thread.join(PATIENCE_S)
 
 
-@pytest.mark.parametrize("before", [b"", b"POST / HT", b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Slow: a"])
-def test_a_head_that_does_not_come_ends_the_connection(before: bytes) -> None:
-    """Before the first request, whatever stands there already, and after one that was answered."""
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[tuple[str, int]]:
+    """The address of a server that waits for no head."""
     with serving(ImpatientProtocol) as address:
-        for first in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
-            with socket.create_connection(address, PATIENCE_S) as connection:
-                connection.sendall(first + before)
-                answer = b""
-                while chunk := connection.recv(4096):
-                    answer += chunk
-                assert answer.startswith(b"HTTP/1.1 200") == bool(first)
+        yield address
+
+
+@pytest.mark.parametrize("before", [b"", b"POST / HT", b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Slow: a"])
+def test_a_head_that_does_not_come_ends_the_connection(impatient: tuple[str, int], before: bytes) -> None:
+    """Before the first request, whatever stands there already, and after one that was answered."""
+    for first in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+        with socket.create_connection(impatient, PATIENCE_S) as connection:
+            connection.sendall(first + before)
+            answer = b""
+            while chunk := connection.recv(4096):
+                answer += chunk
+            assert answer.startswith(b"HTTP/1.1 200") == bool(first)
 
 
 def test_who_asks_is_answered_on_one_connection() -> None:

@@ -1,4 +1,4 @@
-"""Two good, one failed and one killed task, by real processes: every short name has the right value."""
+"""Before any task, and after two good, one failed and one killed: every short name has the right value."""
 
 from __future__ import annotations
 
@@ -55,7 +55,15 @@ def scrape(service: Service) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_short_names_after_two_good_one_failed_and_one_killed_task(tmp_path: Path) -> None:
+def check_zero(shown: dict[tuple[str, ...], float]) -> None:
+    """Before the first task each counter without labels says 0, and so says each histogram's count."""
+    for name in ("tasks_executed_total", "tasks_failed_total", "llm_calls_total", "active_agents"):
+        assert shown[name,] == 0
+    assert shown["current_tasks_in_progress",] == shown["task_execution_duration_seconds_count",] == 0
+    assert shown["last_healthcheck_status",] == 1
+
+
+def test_short_names_begin_at_zero_and_count_good_failed_and_killed_tasks(tmp_path: Path) -> None:
     """One page counts the tasks of four processes, the killed one too."""
     home, work = tmp_path / "home", tmp_path / "work"
     water, steam = make_repository(work / "water", BROKEN), make_repository(work / "steam", BROKEN)
@@ -64,6 +72,7 @@ def test_short_names_after_two_good_one_failed_and_one_killed_task(tmp_path: Pat
     recording.write_text("".join(json.dumps(line) + "\n" for line in RECORDING))
     began = time.time()
     with running_service(home, work) as service:
+        check_zero(wait_until(lambda: scrape(service), lambda page: page["last_healthcheck_timestamp",] > 0))
         assert command(home, water).wait(PATIENCE_S) == 0
         task = service.start_task(steam)
         assert service.wait_for_end(task["task_id"])["outcome"] == "succeeded"

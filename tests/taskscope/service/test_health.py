@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -55,50 +56,51 @@ def test_a_group_answers_with_its_checks(service: Service, group: str, checks: s
 def test_two_hundred_probes_at_once_run_no_check_and_make_no_span(service: Service) -> None:
     """All get the result of the same run, and neither probes nor scrapes stand in the record."""
     wait_until(lambda: _times(service.client.get("/health/ready").json()), all)
+    _, before = ask_and_wait(service)
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda _: service.client.get("/health/ready"), range(200)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({_times(answer.json()) for answer in answers}) == 1
     service.client.get("/metrics")
-    # A request that is traced, so that those before it would be on record by now as well.
-    service.ask("GET", "/tasks")
-    service.end()
-    with closing(open_history(service.home / "taskscope.db")) as history:
-        names = [row[0] for row in history.connection.execute("SELECT root_name FROM trace")]
-    assert [name for name in names if not name.startswith("health_check ")] == ["GET /tasks"]
+    asked, after = ask_and_wait(service)
+    new = {trace: after[trace] or "" for trace in after.keys() - before.keys()}
+    assert [trace for trace, name in new.items() if not name.startswith("health_check ")] == [asked]
+
+
+def ask_and_wait(service: Service) -> tuple[str, dict[str, str | None]]:
+    """Make a request that is traced, and wait for it: those before it are on record by then as well.
+
+    Gives its trace, and the name of the root of each that is on record.
+    """
+    trace_id = secrets.token_hex(16)
+    service.ask("GET", "/tasks", headers={"traceparent": f"00-{trace_id}-{'a' * 16}-01"})
+
+    def look() -> dict[str, str | None]:
+        with closing(open_history(service.home / "taskscope.db")) as history:
+            return dict(history.connection.execute("SELECT lower(hex(trace)), root_name FROM trace"))
+
+    return trace_id, wait_until(look, lambda traces: trace_id in traces)
 
 
 def _times(body: Mapping[str, Mapping[str, list[dict[str, str]]]]) -> tuple[str, ...]:
     return tuple(found[0]["time"] for found in body["checks"].values())
 
 
-def test_without_git_it_lives_but_is_not_ready(tmp_path: Path) -> None:
-    """503 from `ready` alone, since a required check of it fails, and the answer says which."""
+def test_monitor_serves_and_prints_each_check_also_without_git(tmp_path: Path) -> None:
+    """Each run of a check is a line of its standard output; 503 from `ready` alone, which says what fails."""
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "python").symlink_to(sys.executable)
-    (tmp_path / "work").mkdir()
-    with running_service(tmp_path / "home", tmp_path / "work", PATH=f"{tools}{os.pathsep}") as service:
+    with running_service(tmp_path / "home", tmp_path, "monitor", PATH=f"{tools}{os.pathsep}") as service:
+        assert service.process.stdout is not None
+        lines = [service.process.stdout.readline() for _ in range(10)]
         codes = [service.client.get(f"/health/{group}").status_code for group in ("live", "ready", "startup")]
         (git,) = service.client.get("/health/ready").json()["checks"]["git"]
     assert codes == [200, 503, 200]
     assert (git["status"], git["output"]) == ("fail", "git is not installed")
-
-
-def test_a_damaged_store_is_set_aside_under_a_running_service(tmp_path: Path) -> None:
-    """It goes on with a new one, and says in `ready`, as a warning, where the old one lies."""
-    home = tmp_path / "home"
-    with running_service(home, tmp_path, HEALTHCHECK_INTERVAL="1") as service:
-        for file in home.glob("taskscope.db-*"):
-            file.unlink()
-        (tmp_path / "damaged").write_bytes(b"damaged" * 1000)
-        (tmp_path / "damaged").replace(home / "taskscope.db")
-        wait_until(lambda: service.client.get("/health/ready").text, lambda text: "set aside" in text)
-        wait_until(lambda: service.client.get("/metrics").status_code, lambda code: code == 200)
-        (aside,) = home.glob("taskscope.db.damaged-*")
-        assert aside.read_bytes() == b"damaged" * 1000
-        assert service.client.get("/health/ready").status_code == 200
-        assert service.end() == 0
+    assert {line.split("  ")[2].strip() for line in lines} >= {"store", "disk", "git", "index", "embedder"}
+    assert all(" UTC  " in line for line in lines)
+    assert any("  fail  git " in line for line in lines)
 
 
 def put_folder_in_place(home: Path) -> None:
@@ -111,10 +113,22 @@ def put_folder_in_place(home: Path) -> None:
             return
 
 
-def test_an_unusable_store_is_told_and_ends_nothing(tmp_path: Path) -> None:
-    """`ready`, metrics and tasks answer 503 as problems, `live` 200, and the end is a good one."""
+def test_a_store_that_is_spoilt_under_a_running_service_ends_nothing(tmp_path: Path) -> None:
+    """A damaged one is set aside, and it goes on with a new one, and says in `ready`, as a warning, where the
+    old one lies. With one that cannot be used `ready`, metrics and tasks answer 503 as problems, `live` 200,
+    and the end is a good one.
+    """
     home = tmp_path / "home"
     with running_service(home, tmp_path, HEALTHCHECK_INTERVAL="1") as service:
+        for file in home.glob("taskscope.db-*"):
+            file.unlink()
+        (tmp_path / "damaged").write_bytes(b"damaged" * 1000)
+        (tmp_path / "damaged").replace(home / "taskscope.db")
+        wait_until(lambda: service.client.get("/health/ready").text, lambda text: "set aside" in text)
+        wait_until(lambda: service.client.get("/metrics").status_code, lambda code: code == 200)
+        (aside,) = home.glob("taskscope.db.damaged-*")
+        assert aside.read_bytes() == b"damaged" * 1000
+        assert service.client.get("/health/ready").status_code == 200
         put_folder_in_place(home)
         wait_until(lambda: service.client.get("/health/ready").status_code, lambda code: code == 503)
         assert service.client.get("/health/live").status_code == 200
@@ -122,13 +136,3 @@ def test_an_unusable_store_is_told_and_ends_nothing(tmp_path: Path) -> None:
             answer = service.ask("GET", path)
             assert (answer.status_code, answer.json()["title"]) == (503, "Service Unavailable")
         assert service.end() == 0
-
-
-def test_monitor_prints_each_check(tmp_path: Path) -> None:
-    """`monitor` serves, and each run of a check is a line of its standard output."""
-    with running_service(tmp_path / "home", tmp_path, "monitor") as service:
-        assert service.process.stdout is not None
-        lines = [service.process.stdout.readline() for _ in range(10)]
-        assert service.client.get("/health/ready").status_code == 200
-    assert {line.split("  ")[2].strip() for line in lines} >= {"store", "disk", "git", "index", "embedder"}
-    assert all(" UTC  " in line for line in lines)

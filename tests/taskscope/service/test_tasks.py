@@ -12,12 +12,12 @@ import pytest
 from taskscope.store.history import open_history
 from tests.coding_agent.repositories import make_repository
 
-from .services import BROKEN, HANGING, Service, running_service, wait_until
+from .services import BROKEN, HANGING, HOPELESS, Service, running_service, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "b7ad6b7169203331"
 
 
 @pytest.fixture
@@ -26,16 +26,21 @@ def work(service: Service) -> Path:
     return service.home.parent / "work"
 
 
-def test_a_task_belongs_to_the_trace_of_its_caller(service: Service, work: Path) -> None:
-    """Caller, one server span, task: each is the parent of the next, and the answer names the trace."""
+def test_a_task_belongs_to_the_trace_of_its_caller_and_reads_as_the_commands_print_it(
+    service: Service, work: Path
+) -> None:
+    """Caller, one server span, task: each is the parent of the next, and the answer names the trace. Its tree
+    begins with the task's span, its log has its start and end, the list has it first.
+    """
     repository = make_repository(work / "water", BROKEN)
     body = {"text": "make the tests pass", "repository": str(repository)}
     headers = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
     answer = service.ask("POST", "/tasks", json=body, headers=headers)
     accepted = answer.json()
+    task_id = accepted["task_id"]
     assert (answer.status_code, accepted["trace_id"]) == (202, TRACE)
-    assert answer.headers["location"] == accepted["links"]["self"] == f"/tasks/{accepted['task_id']}"
-    task = service.wait_for_end(accepted["task_id"])
+    assert answer.headers["location"] == accepted["links"]["self"] == f"/tasks/{task_id}"
+    task = service.wait_for_end(task_id)
     assert (task["outcome"], task["verification"], task["source"]) == ("succeeded", "passed", "http")
     with closing(open_history(service.home / "taskscope.db")) as history:
         roots = history.roots(TRACE)
@@ -44,25 +49,6 @@ def test_a_task_belongs_to_the_trace_of_its_caller(service: Service, work: Path)
     assert [node.name for node in servers[0].children] == ["invoke_workflow repair"]
     assert servers[0].attributes["http.route"] == "/tasks"
     assert servers[0].attributes["http.response.status_code"] == 202
-
-
-def test_a_caller_who_samples_costs_no_task(service: Service, work: Path) -> None:
-    """With the sampled flag off the request has no span, but the task has all of its own, in that trace."""
-    trace_id = "f" * 32
-    body = {"text": "look", "repository": str(make_repository(work / "ice", BROKEN))}
-    headers = {"traceparent": f"00-{trace_id}-{CALLER}-00"}
-    task = service.ask("POST", "/tasks", json=body, headers=headers).json()
-    assert service.wait_for_end(task["task_id"])["trace_id"] == trace_id
-    with closing(open_history(service.home / "taskscope.db")) as history:
-        names = [root.name for root in history.roots(trace_id)]
-    assert names == ["invoke_workflow repair"]
-
-
-def test_a_task_can_be_read_as_the_commands_print_it(service: Service, work: Path) -> None:
-    """Its tree begins with the task's span, its log has its start and end, the list has it first."""
-    repository = make_repository(work / "steam", BROKEN)
-    task_id = service.start_task(repository)["task_id"]
-    service.wait_for_end(task_id)
     tree = wait_until(lambda: service.ask("GET", f"/tasks/{task_id}/spans").json(), lambda t: t["ended_at"])
     assert (tree["name"], tree["attributes"]["taskscope.task.id"]) == ("invoke_workflow repair", task_id)
     assert "invoke_agent coder" in [child["name"] for child in tree["children"]]
@@ -72,6 +58,18 @@ def test_a_task_can_be_read_as_the_commands_print_it(service: Service, work: Pat
     )
     assert "taskscope.task.started" in events
     assert service.ask("GET", "/tasks?limit=1").json()[0]["task_id"] == task_id
+
+
+def test_a_caller_who_samples_costs_no_task(service: Service, work: Path) -> None:
+    """With the sampled flag off the request has no span, but the task has all of its own, in that trace."""
+    trace_id = "f" * 32
+    body = {"text": "look", "repository": str(make_repository(work / "ice", HOPELESS))}
+    headers = {"traceparent": f"00-{trace_id}-{CALLER}-00"}
+    task = service.ask("POST", "/tasks", json=body, headers=headers).json()
+    assert service.wait_for_end(task["task_id"])["trace_id"] == trace_id
+    with closing(open_history(service.home / "taskscope.db")) as history:
+        names = [root.name for root in history.roots(trace_id)]
+    assert names == ["invoke_workflow repair"]
 
 
 @pytest.mark.parametrize(
@@ -180,29 +178,34 @@ def wait_for_step(service: Service, task_id: str) -> None:
     wait_until(open_names, lambda names: any(name.startswith("execute_tool pytest") for name in names))
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_the_end_stops_running_tasks_and_keeps_the_record(
-    tmp_path: Path, number: signal.Signals, code: int
-) -> None:
-    """The running task and those in line are on record as stopped, and no span is left open."""
+def test_ctrl_c_stops_running_tasks_and_keeps_the_record(tmp_path: Path) -> None:
+    """The running task and those in line are on record as stopped, no span is left open; exit code 130."""
     repository = make_repository(tmp_path / "work" / "slow", HANGING)
     with running_service(tmp_path / "home", tmp_path / "work") as service:
         running = service.start_task(repository)["task_id"]
         wait_for_step(service, running)
         others = [service.start_task(repository)["task_id"] for _ in range(3)]
-        assert service.end(number) == code
-    with closing(open_history(tmp_path / "home" / "taskscope.db")) as history:
+        assert service.end(signal.SIGINT) == 130
+    check_all_stopped(service, [running, *others])
+
+
+def check_all_stopped(service: Service, tasks: list[str]) -> None:
+    """These tasks and no others are on record, all as stopped, and nothing is left open."""
+    with closing(open_history(service.home / "taskscope.db")) as history:
         found = {task.task_id: task.outcome for task in history.tasks()}
         left = history.connection.execute("SELECT count(*) FROM open").fetchone()[0]
-    assert found == dict.fromkeys([running, *others], "stopped")
+    assert found == dict.fromkeys(tasks, "stopped")
     assert left == 0
 
 
 def test_more_than_run_and_wait_are_refused_and_none_is_lost(tmp_path: Path) -> None:
-    """The nineteenth gets 429 and when to come again; at the end all that were accepted are on record."""
+    """The nineteenth gets 429 and when to come again; SIGTERM ends with 0, and all that were accepted, the
+    running and those in line, are on record as stopped.
+    """
     repository = make_repository(tmp_path / "work" / "slow", HANGING)
     with running_service(tmp_path / "home", tmp_path / "work") as service:
         accepted = [service.start_task(repository)["task_id"] for _ in range(18)]
+        wait_for_step(service, accepted[0])
         body = {"text": "one more", "repository": str(repository)}
         refused = service.ask("POST", "/tasks", json=body)
         listed = [task["task_id"] for task in service.ask("GET", "/tasks").json()]
@@ -210,6 +213,4 @@ def test_more_than_run_and_wait_are_refused_and_none_is_lost(tmp_path: Path) -> 
         assert service.end() == 0
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "10")
     assert sorted(listed) == sorted(accepted)
-    with closing(open_history(tmp_path / "home" / "taskscope.db")) as history:
-        found = {task.task_id: task.outcome for task in history.tasks()}
-    assert found == dict.fromkeys(accepted, "stopped")
+    check_all_stopped(service, accepted)

@@ -13,7 +13,7 @@ from taskscope.config import load_settings
 from taskscope.tasks.records import TaskRequest
 from taskscope.tasks.runner import TaskRefusedError
 from tests.coding_agent.repositories import make_repository
-from tests.taskscope.service.services import BROKEN, HANGING
+from tests.taskscope.service.services import BROKEN, HANGING, HOPELESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,9 @@ def test_a_wrong_task_is_refused_when_it_is_prepared(tmp_path: Path) -> None:
 
 def test_probes_tell_what_a_task_left(tmp_path: Path) -> None:
     """After a task the index is good and both collections say how many vectors they hold."""
-    repository = make_repository(tmp_path / "water", BROKEN)
+    repository = make_repository(
+        tmp_path / "water", {**HOPELESS, "steam.py": "def rises():\n    return True\n"}
+    )
     with runtime(tmp_path / "home") as made:
         assert made.runner.probe_index()[0] is False
         made.runner.run(TaskRequest(text="fix it", repository=repository))

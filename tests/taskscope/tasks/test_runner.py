@@ -91,13 +91,17 @@ def test_a_second_task_in_place_is_refused(tmp_path: Path) -> None:
         os.close(folder)
 
 
-def test_the_ledger_says_what_the_result_says(tmp_path: Path) -> None:
-    """Result, ledger and files agree: outcome, trace, patch that applies, private to their owner."""
+def test_the_ledger_says_what_the_result_says_and_no_secret(tmp_path: Path) -> None:
+    """Result, ledger and files agree: outcome, trace, patch that applies, private to their owner. A key in
+    the task's text reaches neither ledger, nor spans, nor log, nor the summary.
+    """
+    secret = "ghp_" + "a1B2" * 9
     repository = make_repository(tmp_path / "water", BROKEN)
     home = tmp_path / "home"
     with runtime(home) as made:
         started: list[tuple[str, str]] = []
-        result = made.runner.run(request(repository), on_start=lambda *ids: started.append(ids))
+        asked = TaskRequest(text=f"push it with {secret}", repository=repository)
+        result = made.runner.run(asked, on_start=lambda *ids: started.append(ids))
     task = find(home, result.task_id)
     assert started == [(result.task_id, result.trace_id)] == [(task.task_id, task.trace_id)]
     assert (
@@ -109,17 +113,7 @@ def test_the_ledger_says_what_the_result_says(tmp_path: Path) -> None:
     git(result.apply_to, "apply", str(result.patch))
     assert "def boils(celsius):" in (repository / "water.py").read_text()
     assert result.as_json()["cost"] == {"micro_usd": None, "status": "no_llm_calls", "unpriced_calls": 0}
-
-
-def test_a_secret_in_a_task_is_not_written_down(tmp_path: Path) -> None:
-    """A key in a task's text reaches neither ledger, nor spans, nor log, nor the summary."""
-    secret = "ghp_" + "a1B2" * 9
-    repository = make_repository(tmp_path / "water", BROKEN)
-    home = tmp_path / "home"
-    with runtime(home) as made:
-        asked = TaskRequest(text=f"push it with {secret}", repository=repository)
-        result = made.runner.run(asked)
-    assert find(home, result.task_id).text == "push it with [redacted:github_token]"
+    assert task.text == "push it with [redacted:github_token]"
     places = ("taskscope.db*", "logs/*", "tasks/*/summary.md")
     kept = [file for place in places for file in home.glob(place)]
     assert kept
@@ -140,38 +134,10 @@ def test_a_refused_task_names_all_that_is_wrong(tmp_path: Path) -> None:
     assert not (home / "tasks").is_dir() or not any((home / "tasks").iterdir())
 
 
-def test_a_live_call_is_priced_and_counted(tmp_path: Path) -> None:
-    """Tokens of the provider times the prices file is the cost, on the result and in the ledger."""
-    repository, home = make_repository(tmp_path / "water", BROKEN), tmp_path / "home"
-    (tmp_path / "prices.yaml").write_text(PRICES)
-    with ScriptedProvider([fix()]) as provider:
-        variables = {
-            "OPENAI_BASE_URL": provider.openai_url,
-            "AGENT_PRICES_FILE": str(tmp_path / "prices.yaml"),
-        }
-        with runtime(home, **variables) as made:
-            result = made.runner.run(request(repository, model="openai:gpt-test"))
-    assert result.outcome == "succeeded", json.dumps(result.as_json(), indent=1)
-    assert result.as_json()["cost"] == {"micro_usd": 10_000, "status": "known", "unpriced_calls": 0}
-    task = find(home, result.task_id)
-    assert (task.cost_micro_usd, task.llm_calls, task.unpriced_calls) == (10_000, 1, 0)
-    assert (task.input_tokens, task.output_tokens) == (8, 2)
-
-
-def test_a_model_without_a_price_costs_an_unknown_sum(tmp_path: Path) -> None:
-    """A local model that no prices file names is unknown, never free."""
-    repository, home = make_repository(tmp_path / "water", BROKEN), tmp_path / "home"
-    with (
-        ScriptedProvider([fix()]) as provider,
-        runtime(home, OPENAI_BASE_URL=provider.openai_url) as made,
-    ):
-        result = made.runner.run(request(repository, model="openai:gpt-test"))
-    assert result.as_json()["cost"] == {"micro_usd": None, "status": "unknown", "unpriced_calls": 1}
-    assert find(home, result.task_id).cost_micro_usd is None
-
-
-def test_at_the_daily_cap_no_further_call_is_made(tmp_path: Path) -> None:
-    """The day's sum holds over processes: the next task is stopped before its first live call."""
+def test_a_live_call_is_priced_and_at_the_daily_cap_no_further_is_made(tmp_path: Path) -> None:
+    """Tokens of the provider times the prices file is the cost, on the result and in the ledger. The day's
+    sum holds over processes: the next task is stopped before its first live call.
+    """
     repository, home = make_repository(tmp_path / "water", BROKEN), tmp_path / "home"
     (tmp_path / "prices.yaml").write_text(PRICES)
     with ScriptedProvider([fix(), fix()]) as provider:
@@ -181,24 +147,37 @@ def test_at_the_daily_cap_no_further_call_is_made(tmp_path: Path) -> None:
             "COST_CAP_DAILY": "0.01",
         }
         with runtime(home, **variables) as made:
-            assert made.runner.run(request(repository, model="openai:gpt-test")).outcome == "succeeded"
+            result = made.runner.run(request(repository, model="openai:gpt-test"))
         with runtime(home, **variables) as made:
             stopped = made.runner.run(request(repository, model="openai:gpt-test"))
         assert len(provider.received) == 1
+    assert result.outcome == "succeeded", json.dumps(result.as_json(), indent=1)
+    assert result.as_json()["cost"] == {"micro_usd": 10_000, "status": "known", "unpriced_calls": 0}
+    task = find(home, result.task_id)
+    assert (task.cost_micro_usd, task.llm_calls, task.unpriced_calls) == (10_000, 1, 0)
+    assert (task.input_tokens, task.output_tokens) == (8, 2)
     assert (stopped.outcome, stopped.patch) == ("stopped", None)
     assert stopped.error is not None
     assert (stopped.error["type"], stopped.error["phase"]) == ("budget_exceeded", "plan")
     assert find(home, stopped.task_id).error_type == "budget_exceeded"
 
 
-def test_a_caller_who_samples_costs_no_task(tmp_path: Path) -> None:
-    """A task below a span that its caller did not sample is on record, in the caller's trace."""
+def test_an_unpriced_task_below_a_caller_who_samples_is_on_record(tmp_path: Path) -> None:
+    """A local model that no prices file names is unknown, never free. The task, below a span that its caller
+    did not sample, is on record, in the caller's trace.
+    """
     repository, home = make_repository(tmp_path / "water", BROKEN), tmp_path / "home"
     caller = {"TRACEPARENT": f"00-{'ab' * 16}-{'cd' * 8}-00"}
-    with runtime(home) as made:
-        result = made.runner.run(request(repository), parent=caller_context(caller))
-    assert result.trace_id == "ab" * 16
-    assert find(home, result.task_id).outcome == "succeeded"
+    with (
+        ScriptedProvider([fix()]) as provider,
+        runtime(home, OPENAI_BASE_URL=provider.openai_url) as made,
+    ):
+        asked = request(repository, model="openai:gpt-test")
+        result = made.runner.run(asked, parent=caller_context(caller))
+    assert result.as_json()["cost"] == {"micro_usd": None, "status": "unknown", "unpriced_calls": 1}
+    task = find(home, result.task_id)
+    assert task.cost_micro_usd is None
+    assert (result.trace_id, task.outcome) == ("ab" * 16, "succeeded")
 
 
 def test_a_preview_changes_nothing(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 SECOND = 10**9
 START = 1_763_720_000 * SECOND
-TRACE = bytes.fromhex("5b8efff798038103d269b633813fc60c")
+TRACE = bytes.fromhex("6e0c63257de34c926f9efcd03927272e")
 REQUESTS: dict[str, Any] = {
     "traces": ExportTraceServiceRequest,
     "logs": ExportLogsServiceRequest,
