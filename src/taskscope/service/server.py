@@ -114,6 +114,7 @@ def _configure(app: FastAPI) -> uvicorn.Config:
         http=HastyProtocol,
         log_config=None,  # its loggers go where all others go
         lifespan="off",
+        reset_contextvars=True,  # or what came after a large body would belong to the request that had it
         ws="none",
         proxy_headers=False,  # who asks is who is connected
         server_header=False,

@@ -118,10 +118,7 @@ def running_service(home: Path, folder: Path, *command: str, **variables: str) -
         threading.Thread(target=stream.read, daemon=True).start()
     url = line.split()[3].rstrip(",").replace("//0.0.0.0:", "//127.0.0.1:")
     try:
-        # A connection for each request: after a body that came in parts, later requests on the same one are
-        # in the context of that request, so that one test could spoil the traces of another.
-        limits = httpx.Limits(max_keepalive_connections=0)
-        with httpx.Client(base_url=url, timeout=PATIENCE_S, limits=limits) as client:
+        with httpx.Client(base_url=url, timeout=PATIENCE_S) as client:
             wait_until(lambda: client.get("/health/startup").status_code, lambda code: code == 200)
             yield Service(process, url, home, client)
     finally:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import signal
 from contextlib import closing
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from taskscope.store.history import open_history
 from tests.coding_agent.repositories import make_repository
 
-from .services import BROKEN, HANGING, HOPELESS, Service, running_service, wait_until
+from .services import BROKEN, HANGING, HOPELESS, PATIENCE_S, Service, running_service, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +60,28 @@ def test_a_task_belongs_to_the_trace_of_its_caller_and_reads_as_the_commands_pri
     )
     assert "taskscope.task.started" in events
     assert service.ask("GET", "/tasks?limit=1").json()[0]["task_id"] == task_id
+
+
+def test_a_large_body_keeps_no_later_request_in_its_trace(service: Service, work: Path) -> None:
+    """On the same connection, which goes on being read from within the request whose body had to wait."""
+    repository = str(make_repository(work / "rain", HOPELESS))
+    with closing(HTTPConnection(urlsplit(service.url).netloc, timeout=PATIENCE_S)) as connection:
+        for number, text in enumerate(("x" * 200_000, "look", "look"), start=1):
+            trace_id = f"{number:032x}"
+            headers = {
+                **service.headers,
+                "Content-Type": "application/json",
+                "traceparent": f"00-{trace_id}-{CALLER}-01",
+            }
+            body = json.dumps({"text": text, "repository": repository})
+            connection.request("POST", "/tasks", body, headers)
+            answer = connection.getresponse()
+            task = json.loads(answer.read())
+            if number == 1:
+                assert answer.status == 422
+            else:
+                assert (answer.status, task["trace_id"]) == (202, trace_id)
+                service.wait_for_end(task["task_id"])
 
 
 def test_a_caller_who_samples_costs_no_task(service: Service, work: Path) -> None:
