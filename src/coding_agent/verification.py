@@ -33,6 +33,8 @@ class SuiteVerifier:
         if not self._tests.is_available:
             return None
         report = self._tests.run(files_changed=files_changed)
+        if not self._tests.is_available:  # pytest is there and broken, as its run has shown
+            return None
         if report.has_counts and report.exit_code == _NO_TESTS_COLLECTED:
             return None
         return report

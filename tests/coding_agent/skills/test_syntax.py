@@ -10,6 +10,7 @@ from coding_agent.compiler import find_faults
 from coding_agent.records import Repair, RepairOutcome, TestFailure, TestReport
 from coding_agent.skills.library import FolderLibrary
 from coding_agent.skills.syntax import find_best_report
+from tests.coding_agent.repositories import make_broken_pytest
 from tests.coding_agent.skills.workshop import make_bench, snapshot, write_files
 
 pytestmark = pytest.mark.usefixtures("_lean_pytest")
@@ -65,6 +66,19 @@ def test_what_could_mean_several_things_is_left_alone_without_tests(tmp_path: Pa
 
     assert repair.outcome is RepairOutcome.NOT_APPLICABLE
     assert snapshot(tmp_path / "work") == {"a.py": code.encode()}
+
+
+def test_a_broken_pytest_is_as_none(tmp_path: Path) -> None:
+    """Where the tests cannot even begin they decide nothing, and the repair says so."""
+    test = "from a import f\n\n\ndef test_f():\n    assert f(1, 2) == 6\n"
+    files = {"a.py": AMBIGUOUS["bracket"], "test_a.py": test}
+
+    repair = repair_first(
+        tmp_path, files, has_tests=True, python=make_broken_pytest(tmp_path / "environment")
+    )
+
+    assert repair.outcome is RepairOutcome.NOT_APPLICABLE
+    assert "no tests can decide" in repair.summary
 
 
 def test_tests_that_pass_with_every_edit_do_not_decide(tmp_path: Path) -> None:

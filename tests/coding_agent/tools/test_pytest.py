@@ -14,7 +14,13 @@ from coding_agent.errors import ToolMissingError
 from coding_agent.records import TestFailure
 from coding_agent.tools import PytestTool, process
 from coding_agent.tools._results import Results, imported_elsewhere, module_names
-from tests.coding_agent.repositories import Clock, FakeLimits, contents, write_files
+from tests.coding_agent.repositories import (
+    Clock,
+    FakeLimits,
+    contents,
+    make_broken_pytest,
+    write_files,
+)
 
 PACKAGE = {
     "src/shop/__init__.py": "",
@@ -111,9 +117,11 @@ def test_files_that_cannot_be_collected_are_failures(tmp_path: Path) -> None:
 
 
 def test_a_broken_conftest_is_a_failure_with_its_cause(tmp_path: Path) -> None:
-    """Where pytest cannot even start, the report still holds one failure that says why."""
+    """Where pytest cannot even start, the report still holds one failure that says why; pytest is sound."""
     write_files(tmp_path, {**PACKAGE, "tests/conftest.py": "import no_such_module\n"})
-    [failure] = make_tests(tmp_path).run("tests").failures
+    tests = make_tests(tmp_path)
+    [failure] = tests.run("tests").failures
+    assert tests.is_available
     assert failure.error == "ModuleNotFoundError"
     assert failure.message == "No module named 'no_such_module'"
     assert failure.test.endswith("tests/conftest.py")
@@ -226,6 +234,14 @@ def test_pytest_is_looked_for_in_the_targets_python(tmp_path: Path) -> None:
     assert not make_tests(tmp_path, python=bare / "bin" / "python").is_available
     assert not make_tests(tmp_path, python=tmp_path / "nowhere").is_available
     assert make_tests(tmp_path, python=tmp_path / "nowhere", test_command=("true",)).is_available
+
+
+def test_a_broken_pytest_shows_when_it_is_run(tmp_path: Path) -> None:
+    """A pytest that is there and cannot be imported counts as missing, from its first run on."""
+    write_files(tmp_path, PACKAGE)
+    tests = make_tests(tmp_path, python=make_broken_pytest(tmp_path / "environment"))
+    assert not tests.run().is_passed
+    assert not tests.is_available
 
 
 def test_a_test_command_is_judged_by_its_exit_code(tmp_path: Path) -> None:
