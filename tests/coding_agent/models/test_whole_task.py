@@ -66,9 +66,14 @@ def test_recorded_task_replays_elsewhere_to_the_same_patch(tmp_path: Path) -> No
     """A live model mends the code, the tests pass, and its recording does the same in another folder."""
     recording = tmp_path / "recording.jsonl"
     with ScriptedProvider([MEND]) as provider:
-        base_url = provider.openai_url
-        live = work(tmp_path / "here", "openai:m", openai_base_url=base_url, record_model_to=recording)
-    again = work(tmp_path / "else" / "where", f"replay:{recording}", live_models=False)
+        live = work(
+            tmp_path / "here",
+            "openai:m",
+            openai_base_url=provider.openai_url,
+            record_model_to=recording,
+            max_rounds=1,
+        )
+    again = work(tmp_path / "else" / "where", f"replay:{recording}", live_models=False, max_rounds=1)
     assert live.outcome is again.outcome is TaskOutcome.SUCCEEDED
     assert live.patch == again.patch
     assert "-    return sum(prices) * 2\n+    return sum(prices)\n" in live.patch

@@ -9,7 +9,7 @@ import pytest
 from coding_agent.planning.diagnosis import RuleDiagnosis, _read_report
 from coding_agent.records import RepairOutcome, TestFailure, TestReport
 from coding_agent.skills.library import FolderLibrary
-from tests.coding_agent.skills.repositories import COMMANDS, FLAT, LAYOUTS, UNITTEST
+from tests.coding_agent.skills.repositories import COMMANDS, FLAT, LAYOUTS, own_check
 from tests.coding_agent.skills.workshop import commit, git, make_bench, snapshot, write_files
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("_lean_pytest")
 
-TEST_GROSS = "test_orders.py::OrdersTest::test_gross"
+TEST_GROSS = "test_orders.py::test_gross"
 
 # File, what the bad commit replaces and by what, the test that fails then (None: as pytest finds it), how
 # many commits stand before and after it. Each commit costs a run of pytest, whatever the own test command
@@ -31,7 +31,7 @@ BROKEN = {
         "src/textkit/wrap.py",
         ">= width",
         "> width + 1",
-        "tests/test_textkit.py::TextkitTest::test_wrap",
+        "tests/test_textkit.py::test_wrap",
         1,
         2,
     ),
@@ -94,18 +94,14 @@ def test_the_commit_is_reported_and_its_revert_repairs(tmp_path: Path, layout: s
 def test_a_revert_that_breaks_something_else_is_undone_and_still_reported(tmp_path: Path) -> None:
     """The whole suite has to pass; else the tree is as it was, and the finding stays."""
     root = tmp_path / "work"
-    test = (
-        "from unittest import TestCase\n\nimport a\n\n\n"
-        "class ATest(TestCase):\n    def test_f(self):\n        assert a.f() < 2\n"
-    )
-    other = test.replace("f(self)", "g(self)").replace("a.f() < 2", "a.g() == 3")
+    test = "import a\n\n\ndef test_f():\n    assert a.f() < 2\n"
     commit(root, {"a.py": "def f():\n    return 1\n", "test_a.py": test}, "One")
     culprit = commit(root, {"a.py": "def f():\n    return 2\n\n\ndef g():\n    return 3\n"}, "Two")
-    write_files(root, {"test_g.py": other})
+    write_files(root, {"test_g.py": "import a\n\n\ndef test_g():\n    assert a.g() == 3\n"})
     before = snapshot(root)
-    bench = make_bench(root, test_command=UNITTEST)
+    bench = make_bench(root, test_command=own_check("test_a", "test_g"))
 
-    done = repair(bench, tmp_path / "home", "test_a.py::ATest::test_f")
+    done = repair(bench, tmp_path / "home", "test_a.py::test_f")
 
     assert (done.outcome, done.findings[0].data["commit"]) == (RepairOutcome.FAILED, culprit)
     assert snapshot(root) == before
@@ -128,38 +124,26 @@ def test_a_conflicting_revert_leaves_no_trace(tmp_path: Path) -> None:
     assert git(root, "status", "--porcelain") == ""
 
 
-def test_a_later_change_elsewhere_in_the_file_is_merged(tmp_path: Path) -> None:
-    """The revert goes on top of what came after it in the same file, also when that is not committed."""
-    root = tmp_path / "work"
-    make_history(root, FLAT, "orders.py", ("(100 + rate)", "(100 - rate)"))
-    text = (
-        (root / "orders.py")
-        .read_text()
-        .replace('"none of "', '"no "')
-        .replace("Sum of the", "The sum of the")
-    )
-    tests = FLAT["test_orders.py"].replace("none of", "no")
-    write_files(root, {"orders.py": text, "test_orders.py": tests})
+def test_a_test_younger_than_the_fault_finds_it_and_later_changes_stay(tmp_path: Path) -> None:
+    """The failing test is carried into commits that lack it; the revert takes back sources, never tests.
 
-    done = repair(make_bench(root, test_command=UNITTEST), tmp_path / "home", TEST_GROSS)
-
-    assert done.outcome is RepairOutcome.SUCCEEDED, done.summary
-    assert (root / "orders.py").read_text() == text.replace("(100 - rate)", "(100 + rate)")
-
-
-def test_a_test_younger_than_the_fault_finds_it_and_is_not_reverted(tmp_path: Path) -> None:
-    """The failing test is carried into commits that lack it; the revert takes back sources, never tests."""
+    It goes on top of what came after it elsewhere in the same file, also when that is not committed.
+    """
     root = tmp_path / "work"
     old = {path: text for path, text in FLAT.items() if path == "orders.py"}
     culprit = make_history(root, old, "orders.py", ("(100 + rate)", "(100 - rate)"))
-    write_files(root, {"checks/test_orders.py": FLAT["test_orders.py"]})
-    bench = make_bench(root, test_command=(*UNITTEST, "discover", "-s", "checks"))
+    text = (root / "orders.py").read_text().replace('"none of "', '"no "')
+    text = text.replace("Sum of the", "The sum of the")
+    test = FLAT["test_orders.py"].replace("none of", "no")
+    write_files(root, {"orders.py": text, "checks/test_orders.py": test})
+    bench = make_bench(root, test_command=own_check("checks.test_orders"))
 
-    done = repair(bench, tmp_path / "home", f"checks/{TEST_GROSS}")
+    done = repair(bench, tmp_path / "home", "checks/test_orders.py::test_gross")
 
     assert done.outcome is RepairOutcome.SUCCEEDED, done.summary
     assert done.findings[0].data["commit"] == culprit
-    assert snapshot(root)["checks/test_orders.py"] == FLAT["test_orders.py"].encode()
+    assert (root / "orders.py").read_text() == text.replace("(100 - rate)", "(100 + rate)")
+    assert (root / "checks/test_orders.py").read_text() == test
 
 
 def test_uncommitted_changes_are_named_as_the_cause(tmp_path: Path) -> None:

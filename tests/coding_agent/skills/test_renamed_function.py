@@ -9,6 +9,7 @@ import pytest
 from coding_agent.planning.diagnosis import RuleDiagnosis, _as_finding
 from coding_agent.records import RepairOutcome, TestFailure
 from coding_agent.skills.library import FolderLibrary
+from tests.coding_agent.skills.repositories import own_check
 from tests.coding_agent.skills.workshop import commit, make_bench, snapshot, write_files
 
 if TYPE_CHECKING:
@@ -29,10 +30,9 @@ FLAT = {
         '    return f"{t.mean([t.to_celsius(value) for value in values]):.1f} C"\n'
     ),
     "test_report.py": (
-        "from unittest import TestCase\n\nfrom report import line\nfrom temperature import celsius_of\n\n\n"
-        "class ReportTest(TestCase):\n"
-        "    def test_celsius(self):\n        assert celsius_of(212) == 100\n\n"
-        "    def test_line(self):\n        assert line([32, 212]) == '50.0 C'\n"
+        "from report import line\nfrom temperature import celsius_of\n\n\n"
+        "def test_celsius():\n    assert celsius_of(212) == 100\n\n\n"
+        "def test_line():\n    assert line([32, 212]) == '50.0 C'\n"
     ),
 }
 SRC = {
@@ -46,11 +46,10 @@ SRC = {
         "from slugs import make_slug\n\n\ndef url(title):\n    return '/' + make_slug(title, sep='_')\n"
     ),
     "tests/test_slugs.py": (
-        "from unittest import TestCase\n\nimport slugs.text\nfrom slugs.page import url\n\n\n"
-        "class SlugsTest(TestCase):\n"
-        "    def test_slug(self):\n        assert slugs.text.make_slug('A b') == 'a-b'\n"
-        "        assert slugs.text.unique('a', ['a']) == 'a-2'\n\n"
-        "    def test_url(self):\n        assert url('A b') == '/a_b'\n"
+        "import slugs.text\nfrom slugs.page import url\n\n\n"
+        "def test_slug():\n    assert slugs.text.make_slug('A b') == 'a-b'\n"
+        "    assert slugs.text.unique('a', ['a']) == 'a-2'\n\n\n"
+        "def test_url():\n    assert url('A b') == '/a_b'\n"
     ),
 }
 PACKAGE = {
@@ -70,24 +69,22 @@ PACKAGE = {
         "    source.leave(animal)\n    target.admit(animal)\n"
     ),
     "tests/test_moves.py": (
-        "from unittest import TestCase\n\n"
         "from zoo.animals.cage import Cage\nfrom zoo.tours.moves import move\n\n\n"
-        "class MovesTest(TestCase):\n"
-        "    def test_move(self):\n        one, two = Cage(1), Cage(1)\n        one.inside.append('ape')\n"
-        "        move('ape', one, two)\n        assert two.inside == ['ape']\n"
+        "def test_move():\n    one, two = Cage(1), Cage(1)\n    one.inside.append('ape')\n"
+        "    move('ape', one, two)\n    assert two.inside == ['ape']\n"
     ),
 }
 
 
 NO_FUNCTION = TestFailure(
-    test="test_report.py::ReportTest::test_line",
+    test="test_report.py::test_line",
     error="AttributeError",
     message="module 'temperature' has no attribute 'to_celsius'",
     path="report.py",
     line=5,
 )
 NO_METHOD = TestFailure(
-    test="tests/test_moves.py::MovesTest::test_move",
+    test="tests/test_moves.py::test_move",
     error="AttributeError",
     message="'Cage' object has no attribute 'admit'",
     path="zoo/tours/moves.py",
@@ -103,9 +100,9 @@ def repair(bench: Workbench, home: Path, failure: TestFailure | None = None) -> 
     return skills["renamed_function"].run(finding, bench)
 
 
-def assert_passes(bench: Workbench, *command: str) -> None:
+def assert_passes(bench: Workbench, test_module: str) -> None:
     """See that a repository passes its own tests."""
-    report = make_bench(bench.root, test_command=("python", "-m", "unittest", *command)).tests.run()
+    report = make_bench(bench.root, test_command=own_check(test_module)).tests.run()
     assert report.is_passed, report.output_tail
 
 
@@ -117,7 +114,7 @@ def test_without_history_the_unused_definition_named_alike_is_the_counterpart(tm
     done = repair(bench, tmp_path / "home", NO_FUNCTION)
 
     assert (done.outcome, done.files_changed) == (RepairOutcome.SUCCEEDED, ("report.py",)), done.summary
-    assert_passes(bench)
+    assert_passes(bench, "test_report")
 
 
 def test_an_uncommitted_rename_is_carried_through(tmp_path: Path) -> None:
@@ -135,7 +132,7 @@ def test_an_uncommitted_rename_is_carried_through(tmp_path: Path) -> None:
     assert (
         root / "src/slugs/__init__.py"
     ).read_text() == "from .text import as_address\n\n__all__ = ['as_address']\n"
-    assert_passes(bench, "discover", "-s", "tests")
+    assert_passes(bench, "test_slugs")
 
 
 def test_a_committed_rename_of_a_method_is_carried_through(tmp_path: Path) -> None:
@@ -153,7 +150,7 @@ def test_a_committed_rename_of_a_method_is_carried_through(tmp_path: Path) -> No
     assert (done.outcome, done.files_changed) == (RepairOutcome.SUCCEEDED, ("zoo/tours/moves.py",)), (
         done.summary
     )
-    assert_passes(bench, "discover", "-s", "tests")
+    assert_passes(bench, "test_moves")
     assert done.parameters == {"name": "admit", "counterpart": "welcome"}
 
 
