@@ -130,8 +130,9 @@ def test_a_test_younger_than_the_fault_finds_it_and_later_changes_stay(tmp_path:
     It goes on top of what came after it elsewhere in the same file, also when that is not committed.
     """
     root = tmp_path / "work"
-    old = {path: text for path, text in FLAT.items() if path == "orders.py"}
-    culprit = make_history(root, old, "orders.py", ("(100 + rate)", "(100 - rate)"))
+    commit(root, {"orders.py": FLAT["orders.py"]}, "Begin")
+    wrong = FLAT["orders.py"].replace("(100 + rate)", "(100 - rate)")
+    culprit = commit(root, {"orders.py": wrong, "checks/test_rates.py": "import orders\n"}, "A better sum")
     text = (root / "orders.py").read_text().replace('"none of "', '"no "')
     text = text.replace("Sum of the", "The sum of the")
     test = FLAT["test_orders.py"].replace("none of", "no")
@@ -144,6 +145,7 @@ def test_a_test_younger_than_the_fault_finds_it_and_later_changes_stay(tmp_path:
     assert done.findings[0].data["commit"] == culprit
     assert (root / "orders.py").read_text() == text.replace("(100 - rate)", "(100 + rate)")
     assert (root / "checks/test_orders.py").read_text() == test
+    assert (root / "checks/test_rates.py").exists()
 
 
 def test_uncommitted_changes_are_named_as_the_cause(tmp_path: Path) -> None:
