@@ -41,13 +41,14 @@ _VAGUE = re.compile(r"EO[FL] while|in identifier")
 # Runs in the target's Python (3.6 or newer), so it is written for the oldest. Only faults and digests come
 # back, which keeps the answer small. A digest of the syntax tree tells whether two texts mean the same.
 _CHILD = r"""
-import ast, json, sys, warnings
+import json, sys, warnings
 warnings.simplefilter("ignore")
 def judge(source, name, wants_digest):
     try:
         compile(source, name, "exec", 0, True)
         if not wants_digest:
             return None
+        import ast  # where only files are judged, they do not wait for it
         return {"digest": str(hash(ast.dump(ast.parse(source))))}
     except SyntaxError as e:
         return {"text": str(e.msg), "line": e.lineno, "column": e.offset,

@@ -113,7 +113,10 @@ class TestRunner(Protocol):
 
     @property
     def is_available(self) -> bool:
-        """Whether that interpreter can run the checks at all (pytest importable, or a test command given)."""
+        """Whether that interpreter can run the checks at all (pytest importable, or a test command given).
+
+        A run may be what shows that it cannot, so who has run them and was told of a failure asks again.
+        """
 
     def run(self, *selection: str, files_changed: Sequence[str] = ()) -> TestReport:
         """Run the suite, or only the node ids given.

@@ -30,9 +30,9 @@ class SuiteVerifier:
         Nothing can when the target's Python has no pytest, and when there are no tests. A suite that passed
         on another copy of a changed file passed nothing: `is_passed` is False, `imported_elsewhere` says why.
         """
-        if not self._tests.is_available:
+        report = self._tests.run(files_changed=files_changed) if self._tests.is_available else None
+        if report is None or not self._tests.is_available:  # not there, or broken, as its run has shown
             return None
-        report = self._tests.run(files_changed=files_changed)
         if report.has_counts and report.exit_code == _NO_TESTS_COLLECTED:
             return None
         return report

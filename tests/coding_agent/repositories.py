@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+import venv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,14 @@ def commit(folder: Path, files: Mapping[str, str | bytes], message: str) -> str:
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", message)
     return git(folder, "rev-parse", "HEAD").strip()
+
+
+def make_broken_pytest(folder: Path) -> Path:
+    """Make a virtual environment whose pytest is there and cannot be imported; return its Python."""
+    venv.create(folder, symlinks=True)
+    [packages] = folder.glob("lib/python*/site-packages")
+    write_files(packages, {"pytest.py": "import a_module_that_was_removed\n"})
+    return folder / "bin" / "python"
 
 
 def apply_patch(folder: Path, patch: str, *options: str) -> None:

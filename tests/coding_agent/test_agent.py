@@ -33,6 +33,8 @@ pytestmark = pytest.mark.usefixtures("_lean_pytest", "_known_pytest")
 WATER = "def boils(celsius):\n    if celsius >= 100{colon}\n        return True\n    return False\n"
 TESTS = "from water import boils\n\n\ndef test_boils():\n    assert boils(100)\n    assert not boils(99)\n"
 BROKEN = WATER.format(colon="")
+# Where pytest is not the law, a test command of the repository's own costs a tenth.
+OWN_CHECK = ("python", "-c", "from test_water import test_boils; test_boils()")
 
 
 def run(repository: Path, *, home: Path, limits: TaskLimits | None = None, **fields: object) -> Outcome:
@@ -98,7 +100,7 @@ def test_why_nothing_was_verified_is_told_beside_other_findings(tmp_path: Path) 
 def test_a_healthy_repository_succeeds_without_a_patch(tmp_path: Path) -> None:
     """Where the tests pass and nothing is found there is nothing to repair, and that is a success."""
     healthy = {"water.py": WATER.format(colon=":"), "test_water.py": TESTS}
-    outcome = run(make_repository(tmp_path / "r", healthy), home=tmp_path / "home")
+    outcome = run(make_repository(tmp_path / "r", healthy), home=tmp_path / "home", test_command=OWN_CHECK)
     assert (outcome.outcome, outcome.patch) == (TaskOutcome.SUCCEEDED, "")
     assert outcome.findings == ()
 
@@ -114,7 +116,7 @@ def test_an_empty_folder_is_beyond_the_rules(tmp_path: Path) -> None:
 def test_in_place_the_files_themselves_are_repaired(tmp_path: Path) -> None:
     """With in_place the user's file is written, and there is a patch to take it back by."""
     repository = make_repository(tmp_path / "r", {"water.py": BROKEN, "test_water.py": TESTS})
-    outcome = run(repository, home=tmp_path / "home", in_place=True)
+    outcome = run(repository, home=tmp_path / "home", in_place=True, test_command=OWN_CHECK)
     assert outcome.outcome is TaskOutcome.SUCCEEDED
     assert (repository / "water.py").read_text() == WATER.format(colon=":")
     subprocess.run(["git", "apply", "--reverse"], input=outcome.patch, text=True, cwd=repository, check=True)

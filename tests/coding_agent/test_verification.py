@@ -11,7 +11,7 @@ import pytest
 
 from coding_agent.tools import PytestTool
 from coding_agent.verification import SuiteVerifier
-from tests.coding_agent.repositories import FakeLimits, write_files
+from tests.coding_agent.repositories import FakeLimits, make_broken_pytest, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +54,12 @@ def test_without_pytest_nothing_is_verified(tmp_path: Path) -> None:
     report = make_verifier(tmp_path, python=python, test_command=("true",)).verify([])
     assert report is not None
     assert report.is_passed
+
+
+def test_with_a_broken_pytest_nothing_is_verified(tmp_path: Path) -> None:
+    """Where the target's pytest cannot be imported there is no verdict either: no test has said anything."""
+    write_files(tmp_path, {"test_a.py": "def test_a(): pass\n"})
+    assert make_verifier(tmp_path, python=str(make_broken_pytest(tmp_path / "env"))).verify([]) is None
 
 
 def test_a_test_command_may_end_as_it_likes(tmp_path: Path) -> None:

@@ -60,10 +60,11 @@ class RuleDiagnosis:
     def test(self) -> Sequence[Finding]:
         """Return what the whole suite reports, or why it could not be asked."""
         tests = self._bench.tests
-        if not tests.is_available:
+        report = tests.run() if tests.is_available else None
+        if report is None or not tests.is_available:  # not there, or broken, as its run has shown
             text = f"pytest cannot be imported by {tests.python}"
             return (Finding(rule="test/unavailable", message=text, data={"text": text}),)
-        return _read_report(tests.run())
+        return _read_report(report)
 
     def _ask_ruff(self) -> Sequence[Finding]:
         """Return undefined names, and what ruff would fix safely where lint is wanted; no finding twice."""

@@ -135,12 +135,15 @@ def _advance(text: str, proposals: Sequence[str], verdicts: Sequence[Verdict], f
 
 def _try_all(text: str, proposals: Sequence[str], finding: Finding, bench: Workbench) -> _Choice:
     """Let the tests decide between texts that all compile."""
-    where, count, tied = finding.where(), len(proposals), tuple(proposals)
-    if not bench.tests.is_available:
-        return _Choice(None, f"{count} edits at {where} compile, and no tests can decide", tied=tied)
-    if count > _TRIALS_LIMIT:
+    where, count, tests = finding.where(), len(proposals), bench.tests
+    are_too_many = count > _TRIALS_LIMIT
+    asked = () if are_too_many or not tests.is_available else proposals
+    reports = [_try(proposal, finding, bench) for proposal in asked]
+    if not tests.is_available:  # pytest is not there, or broken, as its runs have shown
+        reason = f"{count} edits at {where} compile, and no tests can decide"
+        return _Choice(None, reason, tied=tuple(proposals))
+    if are_too_many:
         return _Choice(None, f"{count} edits at {where} compile: too many to try with the tests")
-    reports = [_try(proposal, finding, bench) for proposal in proposals]
     best = find_best_report(reports)
     if best is None:
         passing = tuple(proposals[index] for index, report in enumerate(reports) if report.is_passed)

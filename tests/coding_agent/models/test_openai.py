@@ -140,8 +140,10 @@ def test_refusal_does_not_show_the_key() -> None:
     assert caught.value.hint == "the key was refused: check it"
 
 
-def test_server_that_is_not_there_is_named() -> None:
+def test_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that cannot be made names the address and asks whether the server runs."""
+    # The client tries again after half a second and after one, where no server says when.
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.001)
     with ScriptedProvider() as provider:
         settings = settings_for(provider)
     with (

@@ -44,10 +44,21 @@ MEND = chat_completion(
 GIVE_UP = chat_completion(None, [call_tool("give_up", {"reason": "which rate?"})])
 
 
-def work(place: Path, model: str, gate: ModelGate | None = None, **settings: object) -> Outcome:
+FAILING = ("false",)
+"""A suite that fails at once, where what it says is not the law."""
+
+
+def work(
+    place: Path,
+    model: str,
+    gate: ModelGate | None = None,
+    *,
+    test_command: tuple[str, ...] = (),
+    **settings: object,
+) -> Outcome:
     """Run one task in a repository and a home of its own."""
     repository = make_repository(place / "shop", {"cart.py": CART, "test_cart.py": TEST})
-    task = make_task(repository, text="Make the total right.", model=model)
+    task = make_task(repository, text="Make the total right.", model=model, test_command=test_command)
     return build_agent(task, make_settings(place / "home", **settings), gate=gate).run(task)
 
 
@@ -55,9 +66,14 @@ def test_recorded_task_replays_elsewhere_to_the_same_patch(tmp_path: Path) -> No
     """A live model mends the code, the tests pass, and its recording does the same in another folder."""
     recording = tmp_path / "recording.jsonl"
     with ScriptedProvider([MEND]) as provider:
-        base_url = provider.openai_url
-        live = work(tmp_path / "here", "openai:m", openai_base_url=base_url, record_model_to=recording)
-    again = work(tmp_path / "else" / "where", f"replay:{recording}", live_models=False)
+        live = work(
+            tmp_path / "here",
+            "openai:m",
+            openai_base_url=provider.openai_url,
+            record_model_to=recording,
+            max_rounds=1,
+        )
+    again = work(tmp_path / "else" / "where", f"replay:{recording}", live_models=False, max_rounds=1)
     assert live.outcome is again.outcome is TaskOutcome.SUCCEEDED
     assert live.patch == again.patch
     assert "-    return sum(prices) * 2\n+    return sum(prices)\n" in live.patch
@@ -67,12 +83,20 @@ def test_answer_left_over_fails_the_task(tmp_path: Path) -> None:
     """A recording that holds more than the task asks for is of another task."""
     recording = tmp_path / "recording.jsonl"
     with ScriptedProvider([GIVE_UP]) as provider:
-        work(tmp_path / "here", "openai:m", openai_base_url=provider.openai_url, record_model_to=recording)
+        url = provider.openai_url
+        work(
+            tmp_path / "here",
+            "openai:m",
+            test_command=FAILING,
+            openai_base_url=url,
+            record_model_to=recording,
+        )
     lines = recording.read_text("utf-8").splitlines(keepends=True)
     recording.write_text("".join([*lines, lines[-1]]), "utf-8")
-    outcome = work(tmp_path / "there", f"replay:{recording}")
+    outcome = work(tmp_path / "there", f"replay:{recording}", test_command=FAILING)
     assert outcome.error is not None
     assert (outcome.outcome, outcome.error.type) == (TaskOutcome.FAILED, "replay_mismatch")
+    assert "1 of 2 answers were not asked for" in outcome.error.message
 
 
 def test_spent_budget_stops_the_task_before_its_call(tmp_path: Path) -> None:
@@ -83,7 +107,7 @@ def test_spent_budget_stops_the_task_before_its_call(tmp_path: Path) -> None:
         raise BudgetExceededError(msg)
 
     with ScriptedProvider([MEND]) as provider:
-        outcome = work(tmp_path, "openai:m", spent, openai_base_url=provider.openai_url)
+        outcome = work(tmp_path, "openai:m", spent, test_command=FAILING, openai_base_url=provider.openai_url)
     assert provider.received == []
     assert outcome.error is not None
     assert (outcome.outcome, outcome.error.type) == (TaskOutcome.STOPPED, "budget_exceeded")

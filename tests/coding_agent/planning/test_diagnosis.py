@@ -12,6 +12,7 @@ import pytest
 from coding_agent.errors import ToolMissingError
 from coding_agent.planning.diagnosis import RuleDiagnosis
 from coding_agent.records import Finding, TestReport
+from tests.coding_agent.repositories import make_broken_pytest
 from tests.coding_agent.skills.workshop import commit, make_bench, make_task, snapshot, write_files
 
 if TYPE_CHECKING:
@@ -190,6 +191,14 @@ def test_no_tests_and_no_pytest_are_told_apart(tmp_path: Path) -> None:
     assert [one.rule for one in RuleDiagnosis(make_bench(root, has_tests=False)).test()] == [
         "test/unavailable"
     ]
+
+
+def test_a_broken_pytest_is_told_as_none(tmp_path: Path) -> None:
+    """A pytest that is there and cannot be imported is named as what is missing, and no test is blamed."""
+    root = write_files(tmp_path / "work", {"test_a.py": "def test_a():\n    assert 0\n"})
+    bench = make_bench(root, python=make_broken_pytest(tmp_path / "environment"))
+
+    assert [one.rule for one in RuleDiagnosis(bench).test()] == ["test/unavailable"]
 
 
 def test_a_suite_that_passes_has_no_findings(tmp_path: Path) -> None:

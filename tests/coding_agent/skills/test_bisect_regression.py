@@ -9,7 +9,7 @@ import pytest
 from coding_agent.planning.diagnosis import RuleDiagnosis, _read_report
 from coding_agent.records import RepairOutcome, TestFailure, TestReport
 from coding_agent.skills.library import FolderLibrary
-from tests.coding_agent.skills.repositories import FLAT, PACKAGE, SRC
+from tests.coding_agent.skills.repositories import COMMANDS, FLAT, LAYOUTS, own_check
 from tests.coding_agent.skills.workshop import commit, git, make_bench, snapshot, write_files
 
 if TYPE_CHECKING:
@@ -20,18 +20,28 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("_lean_pytest")
 
-# Repository, file, what the bad commit replaces and by what, how many commits stand before and after it. Each
-# commit costs a run of pytest; of the longest history git has to halve a part.
+TEST_GROSS = "test_orders.py::test_gross"
+
+# File, what the bad commit replaces and by what, the test that fails then (None: as pytest finds it), how
+# many commits stand before and after it. Each commit costs a run of pytest, whatever the own test command
+# is; of the longest history git has to halve a part.
 BROKEN = {
-    "flat": (FLAT, "orders.py", "(100 + rate)", "(100 - rate)", 0, 1),
-    "src": (SRC, "src/textkit/wrap.py", ">= width", "> width + 1", 1, 2),
-    "package": (PACKAGE, "bank/rules/fees.py", "amount + fee(amount)", "amount - fee(amount)", 0, 0),
+    "flat": ("orders.py", "(100 + rate)", "(100 - rate)", TEST_GROSS, 0, 1),
+    "src": (
+        "src/textkit/wrap.py",
+        ">= width",
+        "> width + 1",
+        "tests/test_textkit.py::test_wrap",
+        1,
+        2,
+    ),
+    "package": ("bank/rules/fees.py", "amount + fee(amount)", "amount - fee(amount)", None, 0, 0),
 }
 
 
 def repair(bench: Workbench, home: Path, test: str | None = None) -> Repair:
-    """Return what the skill does with that failing test, by default with the first that is found."""
-    finding = read_failure(test) if test else RuleDiagnosis(bench).test()[0]
+    """Return what the skill does with that failing test, by default with the first that pytest finds."""
+    finding = read_failure(test) if test else RuleDiagnosis(make_bench(bench.root)).test()[0]
     skills = FolderLibrary(home).select(finding)
     assert skills[-1].name == "bisect_regression"
     return skills[-1].run(finding, bench)
@@ -59,16 +69,15 @@ def make_history(
     return bad
 
 
-@pytest.mark.parametrize("files, path, good, bad, earlier, later", BROKEN.values(), ids=BROKEN)
-def test_the_commit_is_reported_and_its_revert_repairs(
-    tmp_path: Path, files: dict[str, str], path: str, good: str, bad: str, earlier: int, later: int
-) -> None:
+@pytest.mark.parametrize("layout", BROKEN)
+def test_the_commit_is_reported_and_its_revert_repairs(tmp_path: Path, layout: str) -> None:
     """Wherever the bad commit lies, it is named and taken back, and the whole suite passes."""
-    root = tmp_path / "work"
+    root, files = tmp_path / "work", LAYOUTS[layout]
+    path, good, bad, test, earlier, later = BROKEN[layout]
     culprit = make_history(root, files, path, (good, bad), earlier=earlier, later=later)
-    bench = make_bench(root)
+    bench = make_bench(root, test_command=COMMANDS[layout])
 
-    done = repair(bench, tmp_path / "home")
+    done = repair(bench, tmp_path / "home", test)
 
     assert (done.outcome, done.files_changed) == (RepairOutcome.SUCCEEDED, (path,)), done.summary
     (found,) = done.findings
@@ -88,9 +97,9 @@ def test_a_revert_that_breaks_something_else_is_undone_and_still_reported(tmp_pa
     test = "import a\n\n\ndef test_f():\n    assert a.f() < 2\n"
     commit(root, {"a.py": "def f():\n    return 1\n", "test_a.py": test}, "One")
     culprit = commit(root, {"a.py": "def f():\n    return 2\n\n\ndef g():\n    return 3\n"}, "Two")
-    commit(root, {"test_g.py": "import a\n\n\ndef test_g():\n    assert a.g() == 3\n"}, "More")
+    write_files(root, {"test_g.py": "import a\n\n\ndef test_g():\n    assert a.g() == 3\n"})
     before = snapshot(root)
-    bench = make_bench(root)
+    bench = make_bench(root, test_command=own_check("test_a", "test_g"))
 
     done = repair(bench, tmp_path / "home", "test_a.py::test_f")
 
@@ -115,37 +124,28 @@ def test_a_conflicting_revert_leaves_no_trace(tmp_path: Path) -> None:
     assert git(root, "status", "--porcelain") == ""
 
 
-def test_a_later_change_elsewhere_in_the_file_is_merged(tmp_path: Path) -> None:
-    """The revert goes on top of what came after it in the same file, also when that is not committed."""
+def test_a_test_younger_than_the_fault_finds_it_and_later_changes_stay(tmp_path: Path) -> None:
+    """The failing test is carried into commits that lack it; the revert takes back sources, never tests.
+
+    It goes on top of what came after it elsewhere in the same file, also when that is not committed.
+    """
     root = tmp_path / "work"
-    make_history(root, FLAT, "orders.py", ("(100 + rate)", "(100 - rate)"))
-    text = (
-        (root / "orders.py")
-        .read_text()
-        .replace('"none of "', '"no "')
-        .replace("Sum of the", "The sum of the")
-    )
-    tests = FLAT["test_orders.py"].replace("none of", "no")
-    bench = make_bench(write_files(root, {"orders.py": text, "test_orders.py": tests}))
+    commit(root, {"orders.py": FLAT["orders.py"]}, "Begin")
+    wrong = FLAT["orders.py"].replace("(100 + rate)", "(100 - rate)")
+    culprit = commit(root, {"orders.py": wrong, "checks/test_rates.py": "import orders\n"}, "A better sum")
+    text = (root / "orders.py").read_text().replace('"none of "', '"no "')
+    text = text.replace("Sum of the", "The sum of the")
+    test = FLAT["test_orders.py"].replace("none of", "no")
+    write_files(root, {"orders.py": text, "checks/test_orders.py": test})
+    bench = make_bench(root, test_command=own_check("checks.test_orders"))
 
-    done = repair(bench, tmp_path / "home", "test_orders.py::OrdersTest::test_gross")
-
-    assert done.outcome is RepairOutcome.SUCCEEDED, done.summary
-    assert (root / "orders.py").read_text() == text.replace("(100 - rate)", "(100 + rate)")
-
-
-def test_a_test_younger_than_the_fault_finds_it_and_is_not_reverted(tmp_path: Path) -> None:
-    """The failing test is carried into commits that lack it; the revert takes back sources, never tests."""
-    root = tmp_path / "work"
-    old = {path: text for path, text in FLAT.items() if path == "orders.py"}
-    culprit = make_history(root, old, "orders.py", ("(100 + rate)", "(100 - rate)"))
-    bench = make_bench(write_files(root, {"checks/test_orders.py": FLAT["test_orders.py"]}))
-
-    done = repair(bench, tmp_path / "home", "checks/test_orders.py::OrdersTest::test_gross")
+    done = repair(bench, tmp_path / "home", "checks/test_orders.py::test_gross")
 
     assert done.outcome is RepairOutcome.SUCCEEDED, done.summary
     assert done.findings[0].data["commit"] == culprit
-    assert snapshot(root)["checks/test_orders.py"] == FLAT["test_orders.py"].encode()
+    assert (root / "orders.py").read_text() == text.replace("(100 - rate)", "(100 + rate)")
+    assert (root / "checks/test_orders.py").read_text() == test
+    assert (root / "checks/test_rates.py").exists()
 
 
 def test_uncommitted_changes_are_named_as_the_cause(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_uncommitted_changes_are_named_as_the_cause(tmp_path: Path) -> None:
     write_files(root, {"orders.py": FLAT["orders.py"].replace("(100 + rate)", "(100 - rate)")})
     before = snapshot(root)
 
-    done = repair(make_bench(root), tmp_path / "home", "test_orders.py::OrdersTest::test_gross")
+    done = repair(make_bench(root), tmp_path / "home", TEST_GROSS)
 
     assert done.outcome is RepairOutcome.NOT_APPLICABLE
     assert [(found.rule, found.data["files"]) for found in done.findings] == [

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from coding_agent.planning.diagnosis import RuleDiagnosis
-from coding_agent.records import RepairOutcome
+from coding_agent.planning.diagnosis import RuleDiagnosis, _as_finding
+from coding_agent.records import RepairOutcome, TestFailure
 from coding_agent.skills.library import FolderLibrary
+from tests.coding_agent.skills.repositories import own_check
 from tests.coding_agent.skills.workshop import commit, make_bench, snapshot, write_files
 
 if TYPE_CHECKING:
@@ -75,21 +76,45 @@ PACKAGE = {
 }
 
 
-def repair(bench: Workbench, home: Path) -> Repair:
-    """Return what the skill for renamed functions does with the first failing test."""
-    finding = RuleDiagnosis(bench).test()[0]
+NO_FUNCTION = TestFailure(
+    test="test_report.py::test_line",
+    error="AttributeError",
+    message="module 'temperature' has no attribute 'to_celsius'",
+    path="report.py",
+    line=5,
+)
+NO_METHOD = TestFailure(
+    test="tests/test_moves.py::test_move",
+    error="AttributeError",
+    message="'Cage' object has no attribute 'admit'",
+    path="zoo/tours/moves.py",
+    line=6,
+)
+"""What pytest says of FLAT, and of PACKAGE with the method renamed: the tests of their repairs ask it."""
+
+
+def repair(bench: Workbench, home: Path, failure: TestFailure | None = None) -> Repair:
+    """Return what the skill does with that failure, by default with the first that pytest finds."""
+    finding = _as_finding(failure) if failure else RuleDiagnosis(bench).test()[0]
     skills = {skill.name: skill for skill in FolderLibrary(home).select(finding)}
     return skills["renamed_function"].run(finding, bench)
+
+
+def assert_passes(bench: Workbench, test_module: str) -> None:
+    """See that a repository passes its own tests."""
+    report = make_bench(bench.root, test_command=own_check(test_module)).tests.run()
+    assert report.is_passed, report.output_tail
 
 
 def test_without_history_the_unused_definition_named_alike_is_the_counterpart(tmp_path: Path) -> None:
     """Flat: the call site gets the name that the tests use."""
     bench = make_bench(write_files(tmp_path / "work", FLAT))
+    assert bench.tests.run().failures == (NO_FUNCTION,)
 
-    done = repair(bench, tmp_path / "home")
+    done = repair(bench, tmp_path / "home", NO_FUNCTION)
 
     assert (done.outcome, done.files_changed) == (RepairOutcome.SUCCEEDED, ("report.py",)), done.summary
-    assert bench.tests.run().is_passed
+    assert_passes(bench, "test_report")
 
 
 def test_an_uncommitted_rename_is_carried_through(tmp_path: Path) -> None:
@@ -107,7 +132,7 @@ def test_an_uncommitted_rename_is_carried_through(tmp_path: Path) -> None:
     assert (
         root / "src/slugs/__init__.py"
     ).read_text() == "from .text import as_address\n\n__all__ = ['as_address']\n"
-    assert bench.tests.run().is_passed
+    assert_passes(bench, "test_slugs")
 
 
 def test_a_committed_rename_of_a_method_is_carried_through(tmp_path: Path) -> None:
@@ -118,13 +143,14 @@ def test_a_committed_rename_of_a_method_is_carried_through(tmp_path: Path) -> No
     commit(root, {"zoo/animals/cage.py": cage}, "Cages welcome")
     commit(root, {"README.md": "A zoo.\n"}, "A word")
     bench = make_bench(root)
+    assert bench.tests.run().failures == (NO_METHOD,)
 
-    done = repair(bench, tmp_path / "home")
+    done = repair(bench, tmp_path / "home", NO_METHOD)
 
     assert (done.outcome, done.files_changed) == (RepairOutcome.SUCCEEDED, ("zoo/tours/moves.py",)), (
         done.summary
     )
-    assert bench.tests.run().is_passed
+    assert_passes(bench, "test_moves")
     assert done.parameters == {"name": "admit", "counterpart": "welcome"}
 
 
@@ -174,9 +200,11 @@ def test_without_one_plain_counterpart_nothing_is_changed(tmp_path: Path, files:
     """Evidence that does not single out one name and one direction is none."""
     bench = make_bench(write_files(tmp_path / "work", files))
 
-    done = repair(bench, tmp_path / "home")
+    # The last one fails in another way, already on import.
+    done = repair(bench, tmp_path / "home", NO_FUNCTION if files["report.py"] == FLAT["report.py"] else None)
 
     assert done.outcome is RepairOutcome.NOT_APPLICABLE
+    assert "is plainly what to_celsius is called now" in done.summary or "the tests use both" in done.summary
     assert snapshot(bench.root) == {path: text.encode() for path, text in files.items()}
 
 
@@ -192,7 +220,7 @@ def test_a_method_that_another_class_has_too_is_left_alone(tmp_path: Path) -> No
         )
     )
 
-    done = repair(bench, tmp_path / "home")
+    done = repair(bench, tmp_path / "home", NO_METHOD)
 
     assert done.outcome is RepairOutcome.NOT_APPLICABLE
     assert "class Club" in done.summary

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,7 +11,11 @@ from coding_agent.compiler import find_faults
 from coding_agent.records import Repair, RepairOutcome, TestFailure, TestReport
 from coding_agent.skills.library import FolderLibrary
 from coding_agent.skills.syntax import find_best_report
+from tests.coding_agent.repositories import make_broken_pytest
 from tests.coding_agent.skills.workshop import make_bench, snapshot, write_files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 pytestmark = pytest.mark.usefixtures("_lean_pytest")
 
@@ -18,10 +23,16 @@ OLD_PYTHONS = sorted(Path("~/.pyenv/versions").expanduser().glob("3.[89].*/bin/p
 
 
 def repair_first(
-    root: Path, files: dict[str, str], *, has_tests: bool = False, python: Path | None = None
+    root: Path,
+    files: dict[str, str],
+    *,
+    has_tests: bool = False,
+    python: Path | None = None,
+    test_command: Sequence[str] = (),
 ) -> Repair:
     """Return what the chosen skill does with the first finding of these files."""
-    bench = make_bench(write_files(root / "work", files), has_tests=has_tests, python=python)
+    work = write_files(root / "work", files)
+    bench = make_bench(work, has_tests=has_tests, python=python, test_command=test_command)
     path, fault = next(iter(find_faults(bench, bench.files.paths("**/*.py")).items()))
     finding = fault.as_finding(path)
     return FolderLibrary(root / "skills").select(finding)[0].run(finding, bench)
@@ -67,25 +78,42 @@ def test_what_could_mean_several_things_is_left_alone_without_tests(tmp_path: Pa
     assert snapshot(tmp_path / "work") == {"a.py": code.encode()}
 
 
+def test_a_broken_pytest_is_as_none(tmp_path: Path) -> None:
+    """Where the tests cannot even begin they decide nothing, and the repair says so."""
+    test = "from a import f\n\n\ndef test_f():\n    assert f(1, 2) == 6\n"
+    files = {"a.py": AMBIGUOUS["bracket"], "test_a.py": test}
+
+    repair = repair_first(
+        tmp_path, files, has_tests=True, python=make_broken_pytest(tmp_path / "environment")
+    )
+
+    assert repair.outcome is RepairOutcome.NOT_APPLICABLE
+    assert "no tests can decide" in repair.summary
+
+
 def test_tests_that_pass_with_every_edit_do_not_decide(tmp_path: Path) -> None:
     """A tie that the tests cannot break leaves the file to the byte as it was."""
     code = AMBIGUOUS["bracket"]
-    files = {"a.py": code, "test_a.py": "from a import f\n\n\ndef test_f():\n    assert f(0, 0) == 0\n"}
+    command = ("python", "-c", "from a import f; assert f(0, 0) == 0")
 
-    repair = repair_first(tmp_path, files, has_tests=True)
+    repair = repair_first(tmp_path, {"a.py": code}, has_tests=True, test_command=command)
 
     assert repair.outcome is RepairOutcome.NOT_APPLICABLE
-    assert snapshot(tmp_path / "work")["a.py"] == code.encode()
+    assert "the tests do not single one out" in repair.summary
+    assert snapshot(tmp_path / "work") == {"a.py": code.encode()}
 
 
 def test_the_one_edit_with_which_the_tests_pass_is_chosen(tmp_path: Path) -> None:
     """A tie is broken by pytest, where exactly one of the edits makes the suite pass."""
-    test = "from a import f\n\n\ndef test_f():\n    assert f(1, 2) == 6\n"
+    # A subtraction compiles as well as a call; the one proposed first is not the one meant.
+    code = "def f(a, b):\n    return a - b)\n"
+    test = "from a import f\n\n\ndef test_f():\n    assert f(abs, 2) == 2\n"
 
-    repair = repair_first(tmp_path, {"a.py": AMBIGUOUS["bracket"], "test_a.py": test}, has_tests=True)
+    repair = repair_first(tmp_path, {"a.py": code, "test_a.py": test}, has_tests=True)
 
     assert repair.outcome is RepairOutcome.SUCCEEDED
-    assert (tmp_path / "work/a.py").read_text() == "def f(a, b):\n    return (a + b) * 2\n"
+    assert "the tests chose among 3 edits" in repair.summary
+    assert (tmp_path / "work/a.py").read_text() == "def f(a, b):\n    return a (- b)\n"
 
 
 @pytest.mark.skipif(not OLD_PYTHONS, reason="no Python 3.8 or 3.9 on this machine")

@@ -13,7 +13,10 @@ from tests.coding_agent.skills.repositories import COMMANDS, LAYOUTS
 from tests.coding_agent.skills.workshop import make_bench, snapshot, write_files
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from coding_agent.compiler import Fault
 
 pytestmark = pytest.mark.usefixtures("_lean_pytest")
 
@@ -179,6 +182,27 @@ BROKEN = [
 IDS = [f"{rule}-{layout}-{number}" for number, (rule, _, layout, *_) in enumerate(BROKEN)]
 
 
+def break_it(layout: str, path: str, good: str, bad: str) -> dict[str, str]:
+    """Return the files of a repository with one of them broken."""
+    files = LAYOUTS[layout]
+    assert files[path].count(good) >= 1
+    return files | {path: files[path].replace(good, bad, 1)}
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, Fault]]:
+    """What the compiler says of each broken repository; one child answers for all of them."""
+    root = tmp_path_factory.mktemp("broken")
+    for name, (_, _, layout, path, good, bad) in zip(IDS, BROKEN, strict=True):
+        write_files(root / name, break_it(layout, path, good, bad))
+    bench = make_bench(root)
+    found: dict[str, dict[str, Fault]] = {name: {} for name in IDS}
+    for place, fault in find_faults(bench, bench.files.paths("**/*.py")).items():
+        name, _, path = place.partition("/")
+        found[name][path] = fault
+    return found
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_healthy_repository_passes_and_nothing_is_found(tmp_path: Path, layout: str) -> None:
     """What the repairs are measured by holds: each repository passes its own tests before it is broken."""
@@ -189,18 +213,18 @@ def test_a_healthy_repository_passes_and_nothing_is_found(tmp_path: Path, layout
     assert find_faults(bench, bench.files.paths("**/*.py")) == {}
 
 
-@pytest.mark.parametrize("rule, skill, layout, path, good, bad", BROKEN, ids=IDS)
+@pytest.mark.parametrize("name, broken", [*zip(IDS, BROKEN, strict=True)], ids=IDS)
 def test_the_fault_is_named_and_repaired(
-    tmp_path: Path, rule: str, skill: str, layout: str, path: str, good: str, bad: str
+    tmp_path: Path, faults: Mapping[str, Mapping[str, Fault]], name: str, broken: tuple[str, ...]
 ) -> None:
     """The compiler's message chooses the skill, and after its one run the repository passes its own tests."""
+    rule, skill, layout, path, good, bad = broken
     files = LAYOUTS[layout]
-    assert files[path].count(good) >= 1
-    root = write_files(tmp_path / "work", files | {path: files[path].replace(good, bad, 1)})
+    root = write_files(tmp_path / "work", break_it(layout, path, good, bad))
     bench = make_bench(root, test_command=COMMANDS[layout])
 
-    (fault,) = find_faults(bench, bench.files.paths("**/*.py")).values()
-    finding = fault.as_finding(path)
+    ((place, fault),) = faults[name].items()
+    finding = fault.as_finding(place)
     chosen = FolderLibrary(tmp_path / "skills").select(finding)[0]
     repair = chosen.run(finding, bench)
 

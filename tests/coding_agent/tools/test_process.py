@@ -29,6 +29,12 @@ def python(code: str, root: Path, **options: object) -> CommandResult:
     )
 
 
+@pytest.fixture
+def _quick_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask the limits soon again while a child is silent: no test here is about how often."""
+    monkeypatch.setattr(process, "_LOOK_SECONDS", 0.02)
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process runs; one that waits to be reaped by a parent of its own does not."""
     try:
@@ -105,6 +111,7 @@ def test_a_stranger_who_holds_the_pipe_does_not_hang_us(tmp_path: Path) -> None:
     assert not result.is_timed_out
 
 
+@pytest.mark.usefixtures("_quick_look")
 def test_the_time_limit_kills_the_whole_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the limit child and grandchild are killed, also when they ignore SIGTERM."""
     monkeypatch.setattr(process, "time", Clock(tmp_path / "started"))
@@ -117,6 +124,7 @@ def test_the_time_limit_kills_the_whole_group(tmp_path: Path, monkeypatch: pytes
     wait_until_gone(int(result.stdout))
 
 
+@pytest.mark.usefixtures("_quick_look")
 def test_a_child_may_clean_up_when_it_is_terminated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM comes first: what a child writes on its way out is kept."""
     monkeypatch.setattr(process, "time", Clock(tmp_path / "started"))
@@ -129,7 +137,7 @@ def test_a_child_may_clean_up_when_it_is_terminated(tmp_path: Path, monkeypatch:
 def test_the_task_has_the_last_word_on_time(tmp_path: Path) -> None:
     """What the task's limits leave cuts a command's own limit short."""
     result = python(
-        "import time; time.sleep(600)", tmp_path, timeout=600, limits=FakeLimits(seconds_left=0.2)
+        "import time; time.sleep(600)", tmp_path, timeout=600, limits=FakeLimits(seconds_left=0.05)
     )
     assert result.is_timed_out
 
@@ -143,6 +151,7 @@ def test_nothing_is_spawned_when_the_limits_forbid_it(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.usefixtures("_quick_look")
 def test_a_task_that_is_stopped_stops_its_child(tmp_path: Path) -> None:
     """Limits that end the task while a child runs kill its group, long before the child's own limit."""
 
@@ -217,7 +226,7 @@ def test_input_that_nobody_reads_is_no_error(tmp_path: Path) -> None:
 
 def test_a_child_that_closes_its_streams_is_waited_for(tmp_path: Path) -> None:
     """A child is over when it ends, not when it falls silent."""
-    code = "import os, time; os.close(1); os.close(2); time.sleep(0.3); os._exit(7)"
+    code = "import os, time; os.close(1); os.close(2); time.sleep(0.1); os._exit(7)"
     assert python(code, tmp_path).exit_code == 7
 
 
@@ -260,4 +269,4 @@ def test_without_pidfd_the_child_is_polled(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.delattr(os, "pidfd_open")
     monkeypatch.delattr(os, "waitid")
     assert python("print('hi')", tmp_path).stdout == "hi\n"
-    assert python("import time; time.sleep(600)", tmp_path, timeout=0.3).is_timed_out
+    assert python("import time; time.sleep(600)", tmp_path, timeout=0.1).is_timed_out

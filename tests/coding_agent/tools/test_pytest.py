@@ -11,10 +11,16 @@ from pathlib import Path
 import pytest
 
 from coding_agent.errors import ToolMissingError
-from coding_agent.records import TestFailure
+from coding_agent.records import TestFailure, TestReport
 from coding_agent.tools import PytestTool, process
 from coding_agent.tools._results import Results, imported_elsewhere, module_names
-from tests.coding_agent.repositories import Clock, FakeLimits, contents, write_files
+from tests.coding_agent.repositories import (
+    Clock,
+    FakeLimits,
+    contents,
+    make_broken_pytest,
+    write_files,
+)
 
 PACKAGE = {
     "src/shop/__init__.py": "",
@@ -43,77 +49,144 @@ def make_environment(folder: Path, *lines: str) -> Path:
     return folder / "bin" / "python"
 
 
-def test_counts_and_failures_are_what_pytest_says(tmp_path: Path) -> None:
-    """Tests are counted by how they ended, and failures named with exception and innermost frame."""
-    lines = [
-        "import pytest",
-        "from shop.cart import total",
-        "def test_good(): pass",
-        "def test_bad(): assert total([1]) == 2, 'wrong sum'",
-        "def test_deep(): total(None)",
-        "@pytest.mark.skip",
-        "def test_skipped(): pass",
-        "@pytest.mark.xfail",
-        "def test_expected(): assert False",
-        "@pytest.fixture",
-        "def broken(): raise KeyError('here')",
-        "def test_setup(broken): pass",
+# All that can happen to a test, in one suite and one run of it for the laws that only read the report.
+SUITE = {
+    **PACKAGE,
+    "tests/test_cart.py": """\
+import pytest
+from shop.cart import total
+def test_good(): pass
+def test_bad(): assert total([1]) == 2, 'wrong sum'
+def test_deep(): total(None)
+@pytest.mark.skip
+def test_skipped(): pass
+@pytest.mark.xfail
+def test_expected(): assert False
+@pytest.fixture
+def broken(): raise KeyError('here')
+def test_setup(broken): pass
+""",
+    "tests/test_import.py": "\nimport no_such_module\n",
+    "tests/test_last.py": "def test_last(): pass\n",
+    "tests/test_name.py": "from pathlib import NoSuchName\n",
+    "tests/test_odd.py": """\
+class Odd(Exception):
+    def __str__(self): raise ValueError
+def test_odd(): raise Odd
+""",
+    "tests/test_parts.py": """\
+def test_parts(subtests):
+    for n in range(3):
+        with subtests.test(n=n):
+            assert n
+""",
+    "tests/test_syntax.py": "def test_a(:\n    pass\n",
+    "tests/test_value.py": "def test_value(): raise ValueError('why')\n",
+}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> TestReport:
+    root = tmp_path_factory.mktemp("suite")
+    write_files(root, SUITE)
+    return make_tests(root).run()
+
+
+def failures_in(report: TestReport, *names: str) -> list[TestFailure]:
+    return [
+        found for found in report.failures if found.test.partition("::")[0] in {f"tests/{n}" for n in names}
     ]
-    write_files(tmp_path, {**PACKAGE, "tests/test_cart.py": "\n".join(lines) + "\n"})
-    report = make_tests(tmp_path).run()
-    assert (report.passed, report.failed, report.errors, report.skipped) == (1, 2, 1, 2)
+
+
+def test_counts_are_what_pytest_says(report: TestReport) -> None:
+    """Tests are counted by how they ended, those that ran and files that could not be collected."""
+    assert (report.passed, report.failed, report.errors, report.skipped) == (2, 6, 4, 2)
     assert report.exit_code == 1
     assert not report.is_passed
-    assert report.failures[0].message.startswith("wrong sum")
-    assert [(found.test, found.error, found.path, found.line) for found in report.failures] == [
+
+
+def test_failures_are_named_with_exception_and_innermost_frame(report: TestReport) -> None:
+    """A failure lies where the work tree's own code failed: in a test, a source or a fixture."""
+    found = failures_in(report, "test_cart.py")
+    assert found[0].message.startswith("wrong sum")
+    assert [(one.test, one.error, one.path, one.line) for one in found] == [
         ("tests/test_cart.py::test_bad", "AssertionError", "tests/test_cart.py", 4),
         ("tests/test_cart.py::test_deep", "TypeError", "src/shop/cart.py", 2),
         ("tests/test_cart.py::test_setup", "KeyError", "tests/test_cart.py", 11),
     ]
 
 
+def test_files_that_cannot_be_collected_are_failures(report: TestReport) -> None:
+    """A test file that cannot be imported is named with error and place; the rest still runs."""
+    found = failures_in(report, "test_import.py", "test_name.py", "test_syntax.py")
+    assert report.passed == 2
+    assert all(one.is_collection_error for one in found)
+    assert [(one.test, one.error, one.path, one.line) for one in found] == [
+        ("tests/test_import.py", "ModuleNotFoundError", "tests/test_import.py", 2),
+        ("tests/test_name.py", "ImportError", "tests/test_name.py", 1),
+        ("tests/test_syntax.py", "SyntaxError", "tests/test_syntax.py", 1),
+    ]
+
+
+def test_an_exception_with_a_broken_text_is_reported(report: TestReport) -> None:
+    """An exception that cannot even be told is told by its class."""
+    assert [(one.error, one.message) for one in failures_in(report, "test_odd.py")] == [("Odd", "")]
+
+
+def test_subtests_are_not_counted_as_tests(report: TestReport) -> None:
+    """A failed subtest is a failure; those that pass are part of their test, which has not passed."""
+    assert "AssertionError" in {one.error for one in failures_in(report, "test_parts.py")}
+    assert report.passed == 2  # test_good and test_last
+
+
+def test_failures_are_records(report: TestReport) -> None:
+    """A failure is the agent's record, whole."""
+    assert failures_in(report, "test_value.py") == [
+        TestFailure(
+            test="tests/test_value.py::test_value",
+            error="ValueError",
+            message="why",
+            path="tests/test_value.py",
+            line=1,
+        )
+    ]
+
+
 def test_a_good_suite_passes_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    """A suite that passes is a pass, and the work tree holds no file more than before."""
-    write_files(tmp_path, PACKAGE)
+    """A suite that passes is a pass, and the work tree holds no file more than before.
+
+    Changed files that the tests did not import, and files that are no modules, do not spoil it.
+    """
+    write_files(tmp_path, {**PACKAGE, "src/shop/other.py": "", "README.md": "", "setup.py": ""})
     before = contents(tmp_path)
-    report = make_tests(tmp_path).run(files_changed=["src/shop/cart.py"])
+    changed = ["src/shop/other.py", "README.md", "setup.py", "src/shop/cart.py", "deleted.py"]
+    report = make_tests(tmp_path).run(files_changed=changed)
     assert report.is_passed
     assert report.passed == 1
     assert contents(tmp_path) == before
 
 
-def test_only_the_selection_runs(tmp_path: Path) -> None:
-    """Node ids of an earlier report can be run alone."""
-    write_files(tmp_path, {"test_a.py": "def test_a(): pass\ndef test_b(): assert 0\n"})
-    assert make_tests(tmp_path).run("test_a.py::test_a").is_passed
-
-
-def test_files_that_cannot_be_collected_are_failures(tmp_path: Path) -> None:
-    """A test file that cannot be imported is named with error and place; the rest still runs."""
-    write_files(
-        tmp_path,
-        {
-            "test_good.py": "def test_good(): pass\n",
-            "test_import.py": "\nimport no_such_module\n",
-            "test_name.py": "from pathlib import NoSuchName\n",
-            "test_syntax.py": "def test_a(:\n    pass\n",
-        },
-    )
-    report = make_tests(tmp_path).run()
-    assert report.passed == 1
-    assert report.errors == 3
-    assert all(found.is_collection_error for found in report.failures)
-    assert [(found.test, found.error, found.path, found.line) for found in report.failures] == [
-        ("test_import.py", "ModuleNotFoundError", "test_import.py", 2),
-        ("test_name.py", "ImportError", "test_name.py", 1),
-        ("test_syntax.py", "SyntaxError", "test_syntax.py", 1),
-    ]
+def test_node_ids_count_from_the_work_tree(tmp_path: Path) -> None:
+    """Where pytest's root lies above the work tree, node ids are turned, and can be run there alone."""
+    files = {
+        "pytest.ini": "[pytest]\n",
+        "part/tests/test_a.py": "def test_a(): assert 0\ndef test_b(): pass\n",
+    }
+    write_files(tmp_path, files)
+    tests = make_tests(tmp_path / "part")
+    whole = tests.run()
+    [failure] = whole.failures
+    assert failure.test == "tests/test_a.py::test_a"
+    alone = tests.run(failure.test)
+    assert [(one.passed, one.failed) for one in (whole, alone)] == [(1, 1), (0, 1)]
 
 
 def test_a_broken_conftest_is_a_failure_with_its_cause(tmp_path: Path) -> None:
-    """Where pytest cannot even start, the report still holds one failure that says why."""
+    """Where pytest cannot even start, the report still holds one failure that says why; pytest is sound."""
     write_files(tmp_path, {**PACKAGE, "tests/conftest.py": "import no_such_module\n"})
-    [failure] = make_tests(tmp_path).run("tests").failures
+    tests = make_tests(tmp_path)
+    [failure] = tests.run("tests").failures
+    assert tests.is_available
     assert failure.error == "ModuleNotFoundError"
     assert failure.message == "No module named 'no_such_module'"
     assert failure.test.endswith("tests/conftest.py")
@@ -135,6 +208,7 @@ def hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Python that hangs, and by doing so uses up whatever time its run was given."""
     started = tmp_path / "started"
     monkeypatch.setattr(process, "time", Clock(started))
+    monkeypatch.setattr(process, "_LOOK_SECONDS", 0.02)
     return f"open({str(started)!r}, 'w').close(); time.sleep(600)"
 
 
@@ -187,37 +261,6 @@ def test_the_targets_own_options_do_not_break_the_report(tmp_path: Path, options
     assert not (tmp_path / ".pytest_cache").exists()
 
 
-def test_node_ids_count_from_the_work_tree(tmp_path: Path) -> None:
-    """Where pytest's root lies above the work tree, node ids are turned so that they can be run there."""
-    write_files(tmp_path, {"pytest.ini": "[pytest]\n", "part/tests/test_a.py": "def test_a(): assert 0\n"})
-    tests = make_tests(tmp_path / "part")
-    [failure] = tests.run().failures
-    assert failure.test == "tests/test_a.py::test_a"
-    assert tests.run(failure.test).failed == 1
-
-
-def test_an_exception_with_a_broken_text_is_reported(tmp_path: Path) -> None:
-    """An exception that cannot even be told is told by its class."""
-    code = "class Odd(Exception):\n    def __str__(self): raise ValueError\ndef test_a(): raise Odd\n"
-    write_files(tmp_path, {"test_a.py": code})
-    assert [(found.error, found.message) for found in make_tests(tmp_path).run().failures] == [("Odd", "")]
-
-
-def test_subtests_are_not_counted_as_tests(tmp_path: Path) -> None:
-    """A failed subtest is a failure; those that pass are part of their test."""
-    lines = [
-        "def test_a(subtests):",
-        "  for n in range(3):",
-        "    with subtests.test(n=n):",
-        "      assert n",
-    ]
-    write_files(tmp_path, {"test_a.py": "\n".join(lines)})
-    report = make_tests(tmp_path).run()
-    assert report.passed == 0
-    assert not report.is_passed
-    assert "AssertionError" in {found.error for found in report.failures}
-
-
 def test_pytest_is_looked_for_in_the_targets_python(tmp_path: Path) -> None:
     """A Python without pytest, and one that is not there, cannot run the checks; a test command can."""
     bare = tmp_path / "bare"
@@ -226,6 +269,14 @@ def test_pytest_is_looked_for_in_the_targets_python(tmp_path: Path) -> None:
     assert not make_tests(tmp_path, python=bare / "bin" / "python").is_available
     assert not make_tests(tmp_path, python=tmp_path / "nowhere").is_available
     assert make_tests(tmp_path, python=tmp_path / "nowhere", test_command=("true",)).is_available
+
+
+def test_a_broken_pytest_shows_when_it_is_run(tmp_path: Path) -> None:
+    """A pytest that is there and cannot be imported counts as missing, from its first run on."""
+    write_files(tmp_path, PACKAGE)
+    tests = make_tests(tmp_path, python=make_broken_pytest(tmp_path / "environment"))
+    assert not tests.run().is_passed
+    assert not tests.is_available
 
 
 def test_a_test_command_is_judged_by_its_exit_code(tmp_path: Path) -> None:
@@ -319,13 +370,6 @@ def test_the_work_tree_stands_before_an_editable_path(tmp_path: Path) -> None:
     assert report.imported_elsewhere == ()
 
 
-def test_a_module_that_was_never_imported_is_no_fake(tmp_path: Path) -> None:
-    """Changed files that the tests did not import, and files that are no modules, do not spoil a pass."""
-    write_files(tmp_path, {**PACKAGE, "src/shop/other.py": "", "README.md": "", "setup.py": ""})
-    changed = ["src/shop/other.py", "README.md", "setup.py", "src/shop/cart.py", "deleted.py"]
-    assert make_tests(tmp_path).run(files_changed=changed).is_passed
-
-
 def test_modules_are_known_by_all_names_they_may_have(tmp_path: Path) -> None:
     """A file is imported from the root, from src, or from where its package stands."""
     packages = ("src/shop", "shop", "python/deep", "python/deep/er")
@@ -345,11 +389,3 @@ def test_a_namesake_in_the_standard_library_is_no_copy(tmp_path: Path) -> None:
     assert imported_elsewhere(results, tmp_path, tmp_path, ["json.py"]) == ()
     results = Results(modules={"json": {f"{standard}/site-packages/json.py"}}, standard_library=standard)
     assert imported_elsewhere(results, tmp_path, tmp_path, ["json.py"]) == ("json.py",)
-
-
-def test_failures_are_records(tmp_path: Path) -> None:
-    """A failure is the agent's record, whole."""
-    write_files(tmp_path, {"test_a.py": "def test_a(): raise ValueError('why')\n"})
-    assert make_tests(tmp_path).run().failures == (
-        TestFailure(test="test_a.py::test_a", error="ValueError", message="why", path="test_a.py", line=1),
-    )
