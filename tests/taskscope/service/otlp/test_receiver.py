@@ -255,7 +255,7 @@ def test_what_was_forwarded_needs_the_token(service: Service, header: str) -> No
 def test_the_receiver_does_not_record_itself(service: Service) -> None:
     """Requests of OTLP leave no span and no line in the log: sent on to itself, they would never end."""
     ask_and_wait(service)
-    before = {path: stored(service, path) for path in SIGNALS}  # of requests that were refused
+    before = {path: stored(service, path) for path in SIGNALS}  # of requests whose Host is none
     for _ in range(10):
         assert service.client.post("/v1/traces", **pack(traces())).is_success
     ask_and_wait(service)
