@@ -54,6 +54,7 @@ _WHOLE = 0.01
 """The least scale of a form that is not small."""
 _TRACES_ONLY = {"OTEL_LOGS_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
 _IMPATIENT = {"OTEL_EXPORTER_OTLP_TIMEOUT": "500"}
+"""For who hangs alone: elsewhere a busy machine would make it give up what was taken, and send it twice."""
 
 Pace = tuple[int, float, int]
 """Spans a second, for so many seconds, and how much faster than real time it is for the shipper."""
@@ -71,14 +72,17 @@ class Outcome:
 
 
 def prove(stage: Stage) -> list[Finding]:
-    """The long ones beside each other, as they mostly wait; the answers one after the other."""
-    is_small = stage.scale < _WHOLE
-    kinds = _QUICK if is_small else tuple(_ANSWERS)
+    """The long ones beside each other, as they mostly wait; the answers one after the other.
+
+    In small all at once: an application is then little more than its start.
+    """
     with ThreadPoolExecutor(4) as pool:
         parts = [pool.submit(_be_away_for_a_while, stage)]
-        if not is_small:
+        if stage.scale < _WHOLE:
+            parts += [pool.submit(_answer_badly, stage, kind) for kind in _QUICK]
+        else:
             parts += [pool.submit(_be_away_for_long, stage), pool.submit(_kill_senders, stage)]
-        parts.append(pool.submit(lambda: [one for kind in kinds for one in _answer_badly(stage, kind)]))
+            parts.append(pool.submit(_answer_badly_by_turns, stage))
         return [one for part in parts for one in part.result()]
 
 
@@ -132,6 +136,10 @@ def _kill_senders(stage: Stage) -> list[Finding]:
     ]
 
 
+def _answer_badly_by_turns(stage: Stage) -> list[Finding]:
+    return [one for kind in _ANSWERS for one in _answer_badly(stage, kind)]
+
+
 def _answer_badly(stage: Stage, kind: str) -> list[Finding]:
     """The collector is well at first, then spoils some requests, then is well again."""
     seconds = stage.count(4, 1)
@@ -142,7 +150,8 @@ def _answer_badly(stage: Stage, kind: str) -> list[Finding]:
         collector.fail({**_ANSWERS[kind][1], "times": times})
 
     pace = stage.count(1_000, 200), seconds, 1
-    return _tell_answer(kind, _run(stage, kind, pace, spoil, **_TRACES_ONLY, **_IMPATIENT))
+    patience = _IMPATIENT if kind == "hang" else {}
+    return _tell_answer(kind, _run(stage, kind, pace, spoil, **_TRACES_ONLY, **patience))
 
 
 def _run(
