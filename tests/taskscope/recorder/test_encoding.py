@@ -23,6 +23,8 @@ from taskscope.store.wire import SpanBody, read_log
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from opentelemetry.util.types import AnyValue
+
 _RESOURCE = Resource({"service.name": "test", "n": 1, "list": ["a", "b"]})
 _plain = st.text("abc xyz é€😀", max_size=200)
 _numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -64,7 +66,7 @@ _STATUSES = [
     Status(StatusCode.ERROR, "it failed €"),
     Status(StatusCode.ERROR),
 ]
-_BODIES = [None, "a body €", 5, ["x", 1], {"k": "v"}]
+_BODIES: list[AnyValue] = [None, "a body €", 5, ["x", 1], {"k": "v"}]
 
 
 # What is finite is asked whole, with each of the values that are drawn: 1,400 spans and 600 log records.
