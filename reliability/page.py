@@ -23,7 +23,7 @@ END = "<!-- proven: end -->"
 
 def draw_results(rows: Mapping[str, ModuleType], results: Mapping[str, Result], state: str) -> list[str]:
     """The lines between the markers: the summary, then each row with its numbers."""
-    lines = ["", f"Commit {state}. {_count(results, rows)}", ""]
+    lines = ["", f"Commit {state}, where a row names no other. {_count(results, rows)}", ""]
     for name, module in rows.items():
         lines += [f"### {module.TITLE}", "", f"Must be: {module.MUST}", ""]
         result = results.get(name)

@@ -9,6 +9,7 @@ import pytest
 
 from reliability.__main__ import ROWS
 from reliability.findings import Finding
+from reliability.loads.soak import slope_of
 from reliability.page import judge
 from reliability.stage import Stage, share
 
@@ -86,3 +87,11 @@ def test_one_miss_is_a_miss() -> None:
     """However much else holds."""
     assert judge([Finding("x", 0, 5, most=0), Finding("y", 1, 5, most=0)]) == "missed"
     assert judge([Finding("x", 0, 5, most=0), Finding("y", 1)]) == "holds"
+
+
+def test_an_arena_that_was_away_is_no_slope_and_a_leak_is() -> None:
+    """A step of 1 MiB near an end is nothing; what grows with each look grows by just that, with it or not."""
+    steady = [(at, 34.0 if at > 10 else 33.0) for at in range(100)]
+    growing = [(at, size + at * 0.02) for at, size in steady]
+    assert slope_of(steady) == 0
+    assert slope_of(growing) == pytest.approx(0.02)
