@@ -90,7 +90,7 @@ def test_one_miss_is_a_miss() -> None:
 
 
 def test_an_arena_that_was_away_is_no_slope_and_a_leak_is() -> None:
-    """A step of 1 MiB near an end is nothing; what grows with each look grows by just that, with it or not."""
+    """A step near an end is nothing; what grows with each look grows by just that, with a step or without."""
     steady = [(at, 34.0 if at > 10 else 33.0) for at in range(100)]
     growing = [(at, size + at * 0.02) for at, size in steady]
     assert slope_of(steady) == 0
