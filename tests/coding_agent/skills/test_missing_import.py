@@ -11,8 +11,7 @@ import pytest
 from coding_agent.planning.diagnosis import RuleDiagnosis
 from coding_agent.records import RepairOutcome
 from coding_agent.skills.library import FolderLibrary
-from tests.coding_agent.skills.repositories import own_check
-from tests.coding_agent.skills.workshop import make_bench, snapshot, write_files
+from tests.coding_agent.skills.workshop import assert_passes, make_bench, snapshot, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,12 +96,6 @@ def run(root: Path, files: Mapping[str, str], facts: Mapping[str, str] | None = 
     finding = find_undefined(bench)
     (skill,) = FolderLibrary(root / "skills").select(finding)
     return skill.run(replace(finding, data={**finding.data, **(facts or {})}), bench)
-
-
-def assert_passes(bench: Workbench, test_module: str) -> None:
-    """See that a repository passes its own tests."""
-    report = make_bench(bench.root, test_command=own_check(test_module)).tests.run()
-    assert report.is_passed, report.output_tail
 
 
 @pytest.mark.parametrize("files, path, expected", REPOSITORIES.values(), ids=REPOSITORIES)

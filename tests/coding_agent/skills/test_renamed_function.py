@@ -9,8 +9,7 @@ import pytest
 from coding_agent.planning.diagnosis import RuleDiagnosis, _as_finding
 from coding_agent.records import RepairOutcome, TestFailure
 from coding_agent.skills.library import FolderLibrary
-from tests.coding_agent.skills.repositories import own_check
-from tests.coding_agent.skills.workshop import commit, make_bench, snapshot, write_files
+from tests.coding_agent.skills.workshop import assert_passes, commit, make_bench, snapshot, write_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,12 +97,6 @@ def repair(bench: Workbench, home: Path, failure: TestFailure | None = None) -> 
     finding = _as_finding(failure) if failure else RuleDiagnosis(bench).test()[0]
     skills = {skill.name: skill for skill in FolderLibrary(home).select(finding)}
     return skills["renamed_function"].run(finding, bench)
-
-
-def assert_passes(bench: Workbench, test_module: str) -> None:
-    """See that a repository passes its own tests."""
-    report = make_bench(bench.root, test_command=own_check(test_module)).tests.run()
-    assert report.is_passed, report.output_tail
 
 
 def test_without_history_the_unused_definition_named_alike_is_the_counterpart(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from coding_agent.limits import TaskLimits
 from coding_agent.records import AgentSettings, Task
 from coding_agent.tools.pytest import PytestTool
 from coding_agent.tools.workbench import build_workbench
+from tests.coding_agent.skills.repositories import own_check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,3 +89,9 @@ def snapshot(root: Path) -> dict[str, bytes]:
         file for file in root.rglob("*") if file.is_file() and ".git" not in file.relative_to(root).parts
     )
     return {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
+
+
+def assert_passes(bench: Workbench, test_module: str) -> None:
+    """See that a repository passes its own tests."""
+    report = make_bench(bench.root, test_command=own_check(test_module)).tests.run()
+    assert report.is_passed, report.output_tail
